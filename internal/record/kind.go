@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// The kinds of entries. The list is closed: a ledger with another kind was not written by this program.
+const (
+	KindStart      = "start"
+	KindStop       = "stop"
+	KindLogin      = "login"
+	KindLogout     = "logout"
+	KindConfig     = "config"
+	KindOrder      = "order"
+	KindCA         = "ca"
+	KindKey        = "key"
+	KindBegun      = "begun"
+	KindIssuing    = "issuing"
+	KindIssued     = "issued"
+	KindEnd        = "end"
+	KindRenewed    = "renewed"
+	KindRevoked    = "revoked"
+	KindCRL        = "crl"
+	KindCAVerify   = "caverify"
+	KindRework     = "rework"
+	KindScrap      = "scrap"
+	KindCorrection = "correction"
+	KindSignoff    = "signoff"
+	KindSeal       = "seal"
+	KindClock      = "clock"
+	KindSelfcheck  = "selfcheck"
+	KindLabel      = "label"
+	KindExport     = "export"
+	KindImport     = "import"
+	KindBackup     = "backup"
+	KindRestored   = "restored"
+	KindHandover   = "handover"
+)
+
+// The outcomes of a run.
+const (
+	Passed  = "passed"  // every step done, board locked and proven
+	Failed  = "failed"  // the unit is at fault
+	Error   = "error"   // the station or the bench is at fault
+	Aborted = "aborted" // somebody stopped it, or a crash did
+)
+
+// Kind describes one kind of entry. Fields every entry has (kind, station, time, operator, software) are not repeated.
+type Kind struct {
+	Name     string
+	Doc      string
+	Required []string
+	Optional []string
+	Values   map[string][]string // allowed values of a text field, where they are a closed list
+}
+
+// Kinds returns the table of entry kinds.
+func Kinds() []Kind { return slices.Clone(kindTable) }
+
+var common = []string{"kind", "station", "time", "operator", "software"}
+
+// unit is what any entry about a unit may carry.
+var unit = []string{
+	"run", "serial", "model", "uid", "hw", "slot", "port", "usb", "order", "product", "product_sha256", "profile", "profile_sha256",
+	"config_sha256", "anchors_sha256", "rework_sha256", "firmware", "firmware_version", "firmware_sha256", "firmware_reported",
+	"prot", "attempt", "alg", "token", "nonce", "csr_sha256", "spki_sha256", "detail", "tpm", "simulated",
+}
+
+// certificate is what an entry about a unit's certificate may carry besides.
+var certificate = []string{"tbs_sha256", "cn", "cert_serial", "cert_sha256", "not_before", "not_after", "issuer_key", "csr_r"}
+
+var outcomes = []string{Passed, Failed, Error, Aborted}
+
+var kindTable = []Kind{
+	{
+		Name: KindStart, Doc: "the program opened the ledger for work",
+		Required: list("tpm"), Optional: list("simulated config_sha256 schema_sha256 tpm_clock_ms tpm_resets origin root_sha256 issuer_key detail count"),
+	},
+	{Name: KindStop, Doc: "the program closed the ledger", Optional: list("reason detail count")},
+	{Name: KindLogin, Doc: "an operator signed in", Required: list("role"), Optional: list("method detail")},
+	{Name: KindLogout, Doc: "an operator signed out, or was signed out", Optional: list("role reason")},
+	{
+		Name: KindConfig, Doc: "a setting, product, profile or limit was changed",
+		Required: list("what"), Optional: list("old new reason approver config_sha256 product product_sha256 profile profile_sha256 schema_sha256 detail"),
+	},
+	{
+		Name: KindOrder, Doc: "a work order changed",
+		Required: list("order action"), Optional: list("product product_sha256 profile profile_sha256 count file file_sha256 reason detail"),
+		Values: map[string][]string{"action": {"created", "changed", "imported", "closed"}},
+	},
+	{
+		Name: KindCA, Doc: "the intermediate's life",
+		Required: list("action"), Optional: list("cert_sha256 cert_serial not_before not_after issuer_key spki_sha256 csr_sha256 root_sha256 alg tpm simulated reason approver detail"),
+		Values: map[string][]string{"action": {"requested", "answered", "installed", "retired", "revoked"}},
+	},
+	{
+		Name: KindKey, Doc: "a board made its key, or showed one made before",
+		Required: list("run model uid alg spki_sha256"), Optional: join(unit, list("made board_attest_sha256 claims")),
+	},
+	{Name: KindBegun, Doc: "an attempt on a unit began", Required: list("run"), Optional: join(unit, list("claims"))},
+	{
+		Name: KindIssuing, Doc: "exactly these bytes are about to be signed",
+		Required: list("run serial model uid alg spki_sha256 csr_sha256 tbs_sha256 cert_serial not_before not_after issuer_key profile"),
+		Optional: join(unit, certificate, list("claims predecessor")),
+	},
+	{
+		Name: KindIssued, Doc: "the certificate exists; it may leave once this entry is committed",
+		Required: list("run serial model uid spki_sha256 tbs_sha256 cert_serial cert_sha256 not_before not_after issuer_key"),
+		Optional: join(unit, certificate, list("claims predecessor")),
+	},
+	{
+		Name: KindEnd, Doc: "an attempt ended; passed needs serial, model, uid, certificate and key, failed and error a fault, aborted a fault or reason",
+		Required: list("run outcome"),
+		Optional: join(unit, certificate, list("steps duration_ms fault fault_step chain_sha256 receipt rehearsal_sha256 console_sha256 reason approver releases")),
+		Values:   map[string][]string{"outcome": outcomes},
+	},
+	{
+		Name: KindRenewed, Doc: "a certificate replaced its predecessor without the board on the bench",
+		Required: list("serial model uid spki_sha256 tbs_sha256 cert_serial cert_sha256 not_before not_after issuer_key predecessor"),
+		Optional: join(unit, certificate, list("reason approver claims")),
+	},
+	{
+		Name: KindRevoked, Doc: "a certificate was revoked",
+		Required: list("cert_serial cert_sha256 reason"), Optional: list("run serial model uid spki_sha256 issuer_key approver detail"),
+	},
+	{
+		Name: KindCRL, Doc: "a revocation list was signed",
+		Required: list("number crl_sha256 issuer_key next_update"), Optional: list("count reason detail"),
+	},
+	{
+		Name: KindCAVerify, Doc: "a certificate for a cloud's CA registration code was signed",
+		Required: list("code cert_serial cert_sha256"), Optional: list("issuer_key not_before not_after csr_sha256 spki_sha256 tbs_sha256 reason approver detail"),
+	},
+	{
+		Name: KindRework, Doc: "a board was unlocked for another run: its key is gone",
+		Required: list("model uid reason approver"), Optional: join(unit, certificate, list("releases")),
+	},
+	{
+		Name: KindScrap, Doc: "a unit was taken out for good",
+		Required: list("reason approver"), Optional: join(unit, certificate, list("releases")),
+	},
+	{
+		Name: KindCorrection, Doc: "what an earlier entry should have said; that entry stays",
+		Required: list("entry_epoch entry_seq what new reason"), Optional: list("old approver serial model uid detail"),
+	},
+	{
+		Name: KindSignoff, Doc: "a person signed for a range of entries",
+		Required: list("from to meaning"), Optional: list("role order count reason detail approver"),
+	},
+	{
+		Name: KindSeal, Doc: "the TPM's counter stands at this value from here on; with attest: evidence for the seal before",
+		Required: list("nv"), Optional: list("attest attest_sig checkpoint_sha256 size tpm simulated reason detail"),
+	},
+	{
+		Name: KindClock, Doc: "the clock was checked, found wrong, or its floor reset by QA",
+		Required: list("what"), Optional: list("offset_ms tpm_clock_ms tpm_resets old new reason approver detail"),
+	},
+	{
+		Name: KindSelfcheck, Doc: "the station examined itself",
+		Required: list("what outcome"), Optional: list("count detail size"),
+		Values: map[string][]string{"outcome": outcomes},
+	},
+	{
+		Name: KindLabel, Doc: "a label was printed",
+		Required: list("template"), Optional: list("run serial model uid printer witness cert_sha256 outcome reason detail count"),
+		Values: map[string][]string{"outcome": outcomes},
+	},
+	{
+		Name: KindExport, Doc: "entries were exported; written before the first byte leaves",
+		Required: list("format"), Optional: list("from to count filter file reason approver order detail"),
+	},
+	{
+		Name: KindImport, Doc: "a file was taken in",
+		Required: list("what file_sha256"), Optional: list("file count origin size from to reason approver detail"),
+	},
+	{Name: KindBackup, Doc: "a copy of the ledger was made and verified", Required: list("file file_sha256"), Optional: list("size from to checkpoint_sha256 detail")},
+	{
+		Name: KindRestored, Doc: "this ledger is a restored copy; a new epoch began",
+		Required: list("reason approver origin size checkpoint_sha256"), Optional: list("file file_sha256 nv detail"),
+	},
+	{
+		Name: KindHandover, Doc: "a new or cleared TPM; a new epoch began after the named checkpoint",
+		Required: list("reason approver origin size checkpoint_sha256"), Optional: list("tpm simulated nv detail"),
+	},
+}
+
+func list(names string) []string { return strings.Fields(names) }
+
+func join(lists ...[]string) []string {
+	var all []string
+	for _, l := range lists {
+		for _, name := range l {
+			if !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+func kindNamed(name string) (Kind, bool) {
+	at := slices.IndexFunc(kindTable, func(k Kind) bool { return k.Name == name })
+	if at < 0 {
+		return Kind{}, false
+	}
+	return kindTable[at], true
+}
+
+// Validate checks b against the tables: known kind, required fields present, no field the kind does not have, each value legal.
+func (b Body) Validate() error {
+	kind, ok := kindNamed(b.Kind)
+	if !ok {
+		return fmt.Errorf("entry kind %.32q is unknown", b.Kind)
+	}
+	value := reflect.ValueOf(b)
+	for _, name := range slices.Concat(common, kind.Required) {
+		if value.Field(fieldOf[name].index).IsZero() {
+			return fmt.Errorf("%s entry lacks %s", b.Kind, name)
+		}
+	}
+	for _, f := range fieldTable {
+		place := fieldOf[f.Name]
+		v := value.Field(place.index)
+		if v.IsZero() {
+			continue
+		}
+		if !kind.has(f.Name) {
+			return fmt.Errorf("%s entry may not have %s", b.Kind, f.Name)
+		}
+		if err := f.check(v.Interface()); err != nil {
+			return fmt.Errorf("%s entry: %s %w", b.Kind, f.Name, err)
+		}
+		if allowed := kind.Values[f.Name]; allowed != nil && !slices.Contains(allowed, v.String()) {
+			return fmt.Errorf("%s entry: %s is %q, allowed are %s", b.Kind, f.Name, v.String(), strings.Join(allowed, ", "))
+		}
+	}
+	if err := b.validateMeaning(); err != nil {
+		return fmt.Errorf("%s entry %w", b.Kind, err)
+	}
+	return nil
+}
+
+func (k Kind) has(name string) bool {
+	return slices.Contains(common, name) || slices.Contains(k.Required, name) || slices.Contains(k.Optional, name)
+}
+
+// validateMeaning holds the few rules that span fields.
+func (b Body) validateMeaning() error {
+	if b.Kind == KindEnd {
+		switch b.Outcome {
+		case Passed:
+			if b.Serial == "" || b.Model == "" || b.UID == "" || b.Cert == "" || b.SPKI == "" {
+				return errors.New("with outcome passed lacks serial, model, uid, cert_sha256 or spki_sha256")
+			}
+			if b.Fault != "" {
+				return errors.New("with outcome passed has a fault")
+			}
+		case Failed, Error:
+			if b.Fault == "" {
+				return fmt.Errorf("with outcome %s lacks fault", b.Outcome)
+			}
+		case Aborted:
+			if b.Fault == "" && b.Reason == "" {
+				return errors.New("with outcome aborted lacks fault or reason")
+			}
+		}
+	}
+	if len(b.Claims)+len(b.Releases) > 0 && b.Unit() == "" {
+		return errors.New("takes or releases claims without model and uid")
+	}
+	return b.validateClaims()
+}
+
+// validateClaims refuses a claim on another unit's values: what a unit claims is what the entry says of it.
+func (b Body) validateClaims() error {
+	for _, c := range b.Claims {
+		want := map[string]string{ClaimSerial: b.Serial, ClaimUID: b.Unit(), ClaimSPKI: b.SPKI}[c.Kind]
+		if c.Value != want {
+			return fmt.Errorf("claims %s %s but says %q", c.Kind, c.Value, want)
+		}
+	}
+	return nil
+}
+
+// Unit is model/uid: what makes two entries speak of one board. It is empty where the board is not known.
+func (b Body) Unit() string {
+	if b.Model == "" || b.UID == "" {
+		return ""
+	}
+	return b.Model + "/" + b.UID
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package smp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Major types of CBOR (RFC 8949, 3.1).
+const (
+	majorUint = iota
+	majorNegative
+	majorBytes
+	majorText
+	majorArray
+	majorMap
+	majorTag
+	majorSimple
+)
+
+const (
+	infoIndefinite = 31
+	breakByte      = 0xff
+)
+
+var (
+	errTruncated = errors.New("the data ends inside an item")
+	errReservedI = errors.New("reserved additional information")
+	errNotMap    = errors.New("not a map")
+	errAfterMap  = errors.New("bytes after the map")
+	errDuplicate = errors.New("a key comes twice")
+	errKeyType   = errors.New("a key is not text")
+	errStringInd = errors.New("string of indefinite length")
+)
+
+// scan checks data against limits and the Go type of its destination before
+// any of it is decoded: one map, and nothing after it. It allocates nothing
+// that depends on what the data announces.
+func scan(data []byte, dest reflect.Type) error {
+	if len(data) > MaxPacket {
+		return fmt.Errorf("%d bytes are over the limit of %d", len(data), MaxPacket)
+	}
+	s := scanner{rest: data}
+	if data[0]>>5 != majorMap {
+		return errNotMap
+	}
+	if err := s.item(0, dest); err != nil {
+		return err
+	}
+	if len(s.rest) != 0 {
+		return errAfterMap
+	}
+	return nil
+}
+
+type scanner struct{ rest []byte }
+
+// A head is the first part of an item: its major type and its argument.
+type head struct {
+	major, info byte
+	arg         uint64
+}
+
+// head reads one head (RFC 8949, 3): for an indefinite length info is 31.
+func (s *scanner) head() (head, error) {
+	if len(s.rest) == 0 {
+		return head{}, errTruncated
+	}
+	h := head{major: s.rest[0] >> 5, info: s.rest[0] & 31}
+	s.rest = s.rest[1:]
+	switch {
+	case h.info < 24:
+		h.arg = uint64(h.info)
+		return h, nil
+	case h.info == infoIndefinite:
+		return h, nil
+	case h.info > 27:
+		return head{}, errReservedI
+	}
+	n := 1 << (h.info - 24)
+	if len(s.rest) < n {
+		return head{}, errTruncated
+	}
+	var wide [8]byte
+	copy(wide[8-n:], s.rest[:n])
+	h.arg = binary.BigEndian.Uint64(wide[:])
+	s.rest = s.rest[n:]
+	return h, nil
+}
+
+// item checks one item with all it contains. depth counts the containers
+// around it; dest is the Go type it is decoded into, nil when it is ignored.
+func (s *scanner) item(depth int, dest reflect.Type) error {
+	dest = deref(dest)
+	at := s.rest
+	h, err := s.head()
+	for err == nil && h.major == majorTag && h.info != infoIndefinite {
+		if dest != nil {
+			return fmt.Errorf("a tag where %s is expected", expected(dest))
+		}
+		h, err = s.head()
+	}
+	if err != nil {
+		return err
+	}
+	if dest != nil && !fits(h, at[0], dest) {
+		return fmt.Errorf("byte %#02x where %s is expected", at[0], expected(dest))
+	}
+	switch h.major {
+	case majorBytes, majorText:
+		_, err := s.text(h)
+		return err
+	case majorArray:
+		return s.array(h, depth+1, dest)
+	case majorMap:
+		return s.mapping(h, depth+1, dest)
+	}
+	return plain(h)
+}
+
+// plain checks the items that consist of their head only. A break is not one:
+// where it is allowed its container takes it.
+func plain(h head) error {
+	if h.info == infoIndefinite {
+		return errReservedI
+	}
+	if h.major == majorSimple && h.info == 24 && h.arg < 32 {
+		return errors.New("simple value in two bytes that fits in one")
+	}
+	return nil
+}
+
+// text reads a byte or text string of definite length.
+func (s *scanner) text(h head) ([]byte, error) {
+	switch {
+	case h.info == infoIndefinite:
+		return nil, errStringInd
+	case h.arg > uint64(len(s.rest)):
+		return nil, errTruncated
+	case h.major == majorText && h.arg > MaxText:
+		return nil, fmt.Errorf("text of %d bytes is over the limit of %d", h.arg, MaxText)
+	}
+	b := s.rest[:h.arg]
+	s.rest = s.rest[h.arg:]
+	return b, nil
+}
+
+// more reports whether a container has another element after n of them, and
+// takes the break that ends an indefinite one.
+func (s *scanner) more(h head, n int) (bool, error) {
+	if h.info != infoIndefinite {
+		return uint64(n) < h.arg, nil
+	}
+	if len(s.rest) == 0 {
+		return false, errTruncated
+	}
+	if s.rest[0] != breakByte {
+		return true, nil
+	}
+	s.rest = s.rest[1:]
+	return false, nil
+}
+
+func (s *scanner) array(h head, depth int, dest reflect.Type) error {
+	if depth > MaxNesting {
+		return fmt.Errorf("nesting is over the limit of %d", MaxNesting)
+	}
+	for n := 0; ; n++ {
+		if more, err := s.more(h, n); err != nil || !more {
+			return err
+		}
+		if n == MaxArray {
+			return fmt.Errorf("array is over the limit of %d elements", MaxArray)
+		}
+		if err := s.item(depth, element(dest)); err != nil {
+			return err
+		}
+	}
+}
+
+// mapping checks a map. Keys must be text and differ in the outer map and in
+// every map that is decoded; an ignored one may have any keys.
+func (s *scanner) mapping(h head, depth int, dest reflect.Type) error {
+	if depth > MaxNesting {
+		return fmt.Errorf("nesting is over the limit of %d", MaxNesting)
+	}
+	var keys [MaxMap]string
+	for n := 0; ; n++ {
+		if more, err := s.more(h, n); err != nil || !more {
+			return err
+		}
+		if n == MaxMap {
+			return fmt.Errorf("map is over the limit of %d entries", MaxMap)
+		}
+		if depth > 1 && dest == nil {
+			if err := s.item(depth, nil); err != nil {
+				return err
+			}
+		} else if err := s.key(&keys, n); err != nil {
+			return err
+		}
+		if err := s.item(depth, field(dest, keys[n])); err != nil {
+			if keys[n] != "" {
+				return fmt.Errorf("%q: %w", keys[n], err)
+			}
+			return err
+		}
+	}
+}
+
+// key reads the key of entry n and compares it with those before it. Two
+// encodings of one text are the same key.
+func (s *scanner) key(keys *[MaxMap]string, n int) error {
+	h, err := s.head()
+	if err != nil {
+		return err
+	}
+	if h.major != majorText {
+		return errKeyType
+	}
+	b, err := s.text(h)
+	if err != nil {
+		return err
+	}
+	keys[n] = string(b)
+	for _, k := range keys[:n] {
+		if k == keys[n] {
+			return fmt.Errorf("%w: %q", errDuplicate, k)
+		}
+	}
+	return nil
+}
+
+var rawMessage = reflect.TypeFor[cbor.RawMessage]()
+
+// deref follows pointers. Types that take any item (any, cbor.RawMessage) and
+// the absence of a destination are nil.
+func deref(t reflect.Type) reflect.Type {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil || t.Kind() == reflect.Interface || t == rawMessage {
+		return nil
+	}
+	return t
+}
+
+func isBytes(t reflect.Type) bool {
+	return (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) && t.Elem().Kind() == reflect.Uint8
+}
+
+// element returns the type of the elements of the array type t.
+func element(t reflect.Type) reflect.Type {
+	if t == nil {
+		return nil
+	}
+	return t.Elem()
+}
+
+// field returns the type that the value of key is decoded into, nil for a key
+// that is ignored. It follows the naming of package cbor.
+func field(t reflect.Type, key string) reflect.Type {
+	if t == nil {
+		return nil
+	}
+	if t.Kind() == reflect.Map {
+		return t.Elem()
+	}
+	for f := range t.Fields() {
+		if f.Anonymous && fieldTag(f) == "" && deref(f.Type).Kind() == reflect.Struct {
+			if in := field(deref(f.Type), key); in != nil {
+				return in
+			}
+			continue
+		}
+		if f.IsExported() && fieldName(f) == key {
+			return f.Type
+		}
+	}
+	return nil
+}
+
+func fieldTag(f reflect.StructField) string {
+	if tag, ok := f.Tag.Lookup("cbor"); ok {
+		return tag
+	}
+	return f.Tag.Get("json")
+}
+
+// fieldName returns the key of a field, "" for one that is never decoded.
+func fieldName(f reflect.StructField) string {
+	tag := fieldTag(f)
+	if tag == "-" {
+		return ""
+	}
+	name, _, _ := strings.Cut(tag, ",")
+	if name == "" {
+		return f.Name
+	}
+	return name
+}
+
+// fits reports whether an item with head h and first byte b may be decoded into
+// a value of type t.
+func fits(h head, b byte, t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool:
+		return b == 0xf4 || b == 0xf5
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		return h.major == majorUint
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		return h.major == majorUint || h.major == majorNegative
+	case reflect.String:
+		return h.major == majorText
+	case reflect.Array:
+		return isBytes(t) && h.major == majorBytes && (h.info == infoIndefinite || h.arg == uint64(t.Len()))
+	case reflect.Slice:
+		if isBytes(t) {
+			return h.major == majorBytes
+		}
+		return h.major == majorArray
+	case reflect.Struct, reflect.Map:
+		return h.major == majorMap
+	}
+	return false
+}
+
+// expected names what fits t, for people who read a board's log.
+func expected(t reflect.Type) string {
+	switch {
+	case t.Kind() == reflect.Array && isBytes(t):
+		return fmt.Sprintf("a byte string of %d bytes", t.Len())
+	case isBytes(t):
+		return "a byte string"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "a map"
+	}
+	return "a value of type " + t.Kind().String()
+}

@@ -72,7 +72,6 @@ var cborModes = sync.OnceValues(func() (modes, error) {
 	dec, err := cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
-		BignumTag:         cbor.BignumTagForbidden,
 		MaxArrayElements:  MaxArray,
 		MaxMapPairs:       MaxMap,
 		// The scan limits nesting. Tags are no containers, but count as

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -29,14 +30,20 @@ const (
 	breakByte      = 0xff
 )
 
+// Why a payload is refused.
 var (
-	errTruncated = errors.New("the data ends inside an item")
-	errReservedI = errors.New("reserved additional information")
 	errNotMap    = errors.New("not a map")
-	errAfterMap  = errors.New("bytes after the map")
+	errTruncated = errors.New("the data ends inside an item")
+	errMalformed = errors.New("not well-formed")
+	errTrailing  = errors.New("bytes after the map")
+	errIndefText = errors.New("string of indefinite length")
+	errKey       = errors.New("a key is not UTF-8 text")
 	errDuplicate = errors.New("a key comes twice")
-	errKeyType   = errors.New("a key is not text")
-	errStringInd = errors.New("string of indefinite length")
+	errType      = errors.New("wrong type")
+	errNesting   = fmt.Errorf("nesting is over the limit of %d", MaxNesting)
+	errMap       = fmt.Errorf("map is over the limit of %d entries", MaxMap)
+	errArray     = fmt.Errorf("array is over the limit of %d elements", MaxArray)
+	errText      = fmt.Errorf("text is over the limit of %d bytes", MaxText)
 )
 
 // scan checks data against limits and the Go type of its destination before
@@ -54,7 +61,7 @@ func scan(data []byte, dest reflect.Type) error {
 		return err
 	}
 	if len(s.rest) != 0 {
-		return errAfterMap
+		return errTrailing
 	}
 	return nil
 }
@@ -67,7 +74,9 @@ type head struct {
 	arg         uint64
 }
 
-// head reads one head (RFC 8949, 3): for an indefinite length info is 31.
+// head reads one head (RFC 8949, 3). Of an indefinite length, which only strings
+// and containers may have, info is 31. A break is no head: where it is allowed
+// its container takes it.
 func (s *scanner) head() (head, error) {
 	if len(s.rest) == 0 {
 		return head{}, errTruncated
@@ -78,10 +87,10 @@ func (s *scanner) head() (head, error) {
 	case h.info < 24:
 		h.arg = uint64(h.info)
 		return h, nil
-	case h.info == infoIndefinite:
+	case h.info == infoIndefinite && h.major >= majorBytes && h.major <= majorMap:
 		return h, nil
 	case h.info > 27:
-		return head{}, errReservedI
+		return head{}, errMalformed
 	}
 	n := 1 << (h.info - 24)
 	if len(s.rest) < n {
@@ -91,6 +100,9 @@ func (s *scanner) head() (head, error) {
 	copy(wide[8-n:], s.rest[:n])
 	h.arg = binary.BigEndian.Uint64(wide[:])
 	s.rest = s.rest[n:]
+	if h.major == majorSimple && n == 1 && h.arg < 32 {
+		return head{}, errMalformed // it must take one byte
+	}
 	return h, nil
 }
 
@@ -100,9 +112,9 @@ func (s *scanner) item(depth int, dest reflect.Type) error {
 	dest = deref(dest)
 	at := s.rest
 	h, err := s.head()
-	for err == nil && h.major == majorTag && h.info != infoIndefinite {
+	for err == nil && h.major == majorTag {
 		if dest != nil {
-			return fmt.Errorf("a tag where %s is expected", expected(dest))
+			return fmt.Errorf("%w: a tag where %s is expected", errType, expected(dest))
 		}
 		h, err = s.head()
 	}
@@ -110,7 +122,7 @@ func (s *scanner) item(depth int, dest reflect.Type) error {
 		return err
 	}
 	if dest != nil && !fits(h, at[0], dest) {
-		return fmt.Errorf("byte %#02x where %s is expected", at[0], expected(dest))
+		return fmt.Errorf("%w: byte %#02x where %s is expected", errType, at[0], expected(dest))
 	}
 	switch h.major {
 	case majorBytes, majorText:
@@ -121,18 +133,6 @@ func (s *scanner) item(depth int, dest reflect.Type) error {
 	case majorMap:
 		return s.mapping(h, depth+1, dest)
 	}
-	return plain(h)
-}
-
-// plain checks the items that consist of their head only. A break is not one:
-// where it is allowed its container takes it.
-func plain(h head) error {
-	if h.info == infoIndefinite {
-		return errReservedI
-	}
-	if h.major == majorSimple && h.info == 24 && h.arg < 32 {
-		return errors.New("simple value in two bytes that fits in one")
-	}
 	return nil
 }
 
@@ -140,11 +140,11 @@ func plain(h head) error {
 func (s *scanner) text(h head) ([]byte, error) {
 	switch {
 	case h.info == infoIndefinite:
-		return nil, errStringInd
+		return nil, errIndefText
 	case h.arg > uint64(len(s.rest)):
 		return nil, errTruncated
 	case h.major == majorText && h.arg > MaxText:
-		return nil, fmt.Errorf("text of %d bytes is over the limit of %d", h.arg, MaxText)
+		return nil, errText
 	}
 	b := s.rest[:h.arg]
 	s.rest = s.rest[h.arg:]
@@ -169,14 +169,14 @@ func (s *scanner) more(h head, n int) (bool, error) {
 
 func (s *scanner) array(h head, depth int, dest reflect.Type) error {
 	if depth > MaxNesting {
-		return fmt.Errorf("nesting is over the limit of %d", MaxNesting)
+		return errNesting
 	}
 	for n := 0; ; n++ {
 		if more, err := s.more(h, n); err != nil || !more {
 			return err
 		}
 		if n == MaxArray {
-			return fmt.Errorf("array is over the limit of %d elements", MaxArray)
+			return errArray
 		}
 		if err := s.item(depth, element(dest)); err != nil {
 			return err
@@ -188,7 +188,7 @@ func (s *scanner) array(h head, depth int, dest reflect.Type) error {
 // every map that is decoded; an ignored one may have any keys.
 func (s *scanner) mapping(h head, depth int, dest reflect.Type) error {
 	if depth > MaxNesting {
-		return fmt.Errorf("nesting is over the limit of %d", MaxNesting)
+		return errNesting
 	}
 	var keys [MaxMap]string
 	for n := 0; ; n++ {
@@ -196,7 +196,7 @@ func (s *scanner) mapping(h head, depth int, dest reflect.Type) error {
 			return err
 		}
 		if n == MaxMap {
-			return fmt.Errorf("map is over the limit of %d entries", MaxMap)
+			return errMap
 		}
 		if depth > 1 && dest == nil {
 			if err := s.item(depth, nil); err != nil {
@@ -222,11 +222,14 @@ func (s *scanner) key(keys *[MaxMap]string, n int) error {
 		return err
 	}
 	if h.major != majorText {
-		return errKeyType
+		return errKey
 	}
 	b, err := s.text(h)
 	if err != nil {
 		return err
+	}
+	if !utf8.Valid(b) {
+		return errKey
 	}
 	keys[n] = string(b)
 	for _, k := range keys[:n] {

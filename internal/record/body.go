@@ -140,6 +140,9 @@ const (
 	ClaimSerial = "serial"
 	ClaimUID    = "uid"
 	ClaimSPKI   = "spki"
+
+	// ClaimRun is held by every run that has not ended. It is derived from run, kind and end and never written into an entry.
+	ClaimRun = "run"
 )
 
 // timeLayout is RFC 3339 in UTC with exactly six digits, so that text order is time order.

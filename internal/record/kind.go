@@ -280,8 +280,7 @@ func (b Body) validateMeaning() error {
 // validateClaims refuses a claim on another unit's values: what a unit claims is what the entry says of it.
 func (b Body) validateClaims() error {
 	for _, c := range b.Claims {
-		want := map[string]string{ClaimSerial: b.Serial, ClaimUID: b.Unit(), ClaimSPKI: b.SPKI}[c.Kind]
-		if c.Value != want {
+		if want := b.Says(c.Kind); c.Value != want {
 			return fmt.Errorf("claims %s %s but says %q", c.Kind, c.Value, want)
 		}
 	}

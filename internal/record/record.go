@@ -21,3 +21,23 @@ type Entry struct {
 
 // Leaf is the hash of an entry's stored bytes in the Merkle tree: SHA-256 of 00 and the bytes (RFC 6962, 2.1).
 func Leaf(raw []byte) [32]byte { return tlog.RecordHash(raw) }
+
+// StoredCheckpoint is a row of the ledger's checkpoints: a signed note and the place it is stored under.
+type StoredCheckpoint struct {
+	Epoch int
+	Size  int64
+	Note  []byte
+}
+
+// StoredNode is a stored hash of a ledger's tree, numbered as golang.org/x/mod/sumdb/tlog does.
+type StoredNode struct {
+	ID   int64
+	Hash [32]byte
+}
+
+// HeldClaim is a claim in force and the entry that took it.
+type HeldClaim struct {
+	Claim
+	Epoch int
+	Seq   int64
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/record"
+)
+
+// Create makes an empty ledger at a path where nothing is yet, with a signed checkpoint of size 0 that binds it to origin and key.
+// It is made under another name beside it, flushed to the disk, and only then given its name:
+// a crash leaves either no ledger or a whole one.
+func Create(ctx context.Context, c Config) error {
+	l, err := prepare(c)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(c.Path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("ledger %s: something is there already; a ledger is never overwritten: %w", c.Path, errors.Join(fs.ErrExist, err))
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(c.Path), ".new-ledger-")
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a folder left behind harms nobody
+	made := filepath.Join(dir, "ledger.db")
+	if err := l.fill(ctx, made); err != nil {
+		return fmt.Errorf("ledger %s: %w", c.Path, err)
+	}
+	// Link refuses to replace what another program put there meanwhile.
+	if err := os.Link(made, c.Path); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return syncFile(filepath.Dir(c.Path))
+}
+
+// fill makes schema and first checkpoint in one transaction and flushes the file.
+func (l *Ledger) fill(ctx context.Context, path string) error {
+	root, err := tlog.TreeHash(0, nil)
+	if err != nil {
+		return err
+	}
+	c := record.Checkpoint{Origin: l.origin, Root: root}
+	note, err := c.Sign(l.signer)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite3", reader.DSN(path, writeParams))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	if err := fillTables(ctx, db, c, note); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := db.Close(); err != nil { // folds the WAL into the file
+		return err
+	}
+	return syncFile(path)
+}
+
+func fillTables(ctx context.Context, db *sql.DB, c record.Checkpoint, note []byte) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	if _, err := tx.ExecContext(ctx, reader.Schema); err != nil {
+		return err
+	}
+	if err := storeCheckpoint(tx, c, note); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// syncFile flushes a file or a folder to the disk.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

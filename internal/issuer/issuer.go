@@ -97,15 +97,19 @@ func New(c Config) (*Issuer, error) {
 	return i, nil
 }
 
-// checkChain checks every link and what RFC 5280 4.2.1 demands of issuers.
+// checkChain checks every link and what RFC 5280 4.2.1 demands of issuers. A
+// root without keyUsage passes: `openssl req -x509` makes it so, and the boards
+// demand keyUsage only of what they are given.
 func checkChain(chain []*x509.Certificate) error {
 	for n, c := range chain {
-		issuer := c // the root issues itself
+		issuer, usage := c, c.KeyUsage // the root issues itself
 		if n+1 < len(chain) {
 			issuer = chain[n+1]
+		} else if usage == 0 {
+			usage = x509.KeyUsageCertSign
 		}
 		switch {
-		case !c.BasicConstraintsValid || !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0:
+		case !c.BasicConstraintsValid || !c.IsCA || usage&x509.KeyUsageCertSign == 0:
 			return fmt.Errorf("%q may not issue certificates: basicConstraints CA:TRUE and keyUsage keyCertSign are needed", c.Subject)
 		case c.MaxPathLen >= 0 && (c.MaxPathLen > 0 || c.MaxPathLenZero) && n > c.MaxPathLen:
 			return fmt.Errorf("%q allows %d issuers below it, there are %d", c.Subject, c.MaxPathLen, n)

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package issuer
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// ledgerScheme is the scheme of the URI by which the certificate of a
+// checkpoint key names the ledger it signs.
+const ledgerScheme = "ledger"
+
+// LedgerURI is the subjectAltName of a checkpoint key's certificate:
+// ledger:plant/station/epoch.
+func LedgerURI(origin string) *url.URL {
+	return &url.URL{Scheme: ledgerScheme, Opaque: origin}
+}
+
+// LedgerOrigin reads the origin, plant/station/epoch, out of the certificate of
+// a checkpoint key. That certificate is issued by the root itself and issues
+// nothing; no device's certificate is mistaken for one, since devices are not
+// issued by roots. The caller verifies the signature.
+func LedgerOrigin(c *x509.Certificate) (string, error) {
+	if c.IsCA || len(c.URIs) != 1 || c.URIs[0].Scheme != ledgerScheme || c.KeyUsage != x509.KeyUsageDigitalSignature {
+		return "", errors.New("this is not the certificate of a checkpoint key")
+	}
+	origin := strings.TrimPrefix(c.URIs[0].String(), ledgerScheme+":")
+	if origin == "" {
+		return "", errors.New("the checkpoint key's certificate names no ledger")
+	}
+	return origin, nil
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/binary"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,12 +61,4 @@ func TestCheckObjects(t *testing.T) {
 	if ran < 40 {
 		t.Errorf("only %d cases checked", ran)
 	}
-}
-
-// putLen returns how many bytes of an object a case stages.
-func putLen(c vector.Case, object string) int {
-	if c.Has(object + "_put") {
-		return int(binary.BigEndian.Uint16(c.Fields[object+"_put"]))
-	}
-	return len(c.Fields[object])
 }

@@ -15,20 +15,10 @@ import (
 	"provisioning.example/station/internal/record"
 )
 
-// Claim is a value that at most one live unit may hold.
-type Claim = record.Claim
-
 // Batch is what is recorded together or not at all.
 type Batch struct {
 	Bodies []record.Body // at least one; an empty Time or Station is filled in
 	Blobs  [][]byte      // stored under their SHA-256; one already stored costs nothing
-
-	// Claims are taken by the unit whose entry says the value: the first body with that serial, model and uid, or key.
-	// A unit (same model and uid) that holds a value already keeps it; another unit's claim on it is a *[ClaimError].
-	// Release gives values back; it needs an entry of kind rework, scrap, or an end of a unit without a certificate.
-	// Both are written into the entries, so that who verifies can follow them.
-	Claims  []Claim
-	Release []Claim
 }
 
 const (
@@ -50,6 +40,11 @@ type line struct {
 }
 
 // Append records a batch and returns the numbers of its entries in this epoch once they are durable.
+//
+// A body's Claims are taken for its unit (model and uid). A unit keeps what it holds already;
+// what another unit holds is refused with a *[ClaimError] that names it. A body's Releases give values back:
+// in a rework or scrap entry, or in an end of a unit that has no live certificate, else the batch is refused with a *[ReleaseError].
+//
 // The context ends the wait for the writer's attention; once the writer has the batch, its answer is waited for,
 // so that an error never leaves open whether the batch is recorded.
 // Errors: *[ClaimError], *[ReleaseError], *[WriteError], [ErrClosed], the context's, or what is wrong with a body.
@@ -87,17 +82,11 @@ func (l *Ledger) encode(b Batch) ([]line, error) {
 		if body.Station != l.origin.Station {
 			return nil, fmt.Errorf("ledger: %s entry of station %q does not belong into the ledger of %q", body.Kind, body.Station, l.origin.Station)
 		}
-		lines[i].body = body
-	}
-	if err := attribute(lines, b); err != nil {
-		return nil, err
-	}
-	for i := range lines {
-		raw, err := lines[i].body.Encode()
+		raw, err := body.Encode()
 		if err != nil {
 			return nil, fmt.Errorf("ledger: %w", err)
 		}
-		lines[i].raw = raw
+		lines[i] = line{body, raw}
 	}
 	return lines, nil
 }

@@ -5,51 +5,13 @@ package ledger
 import (
 	"database/sql"
 	"errors"
-	"fmt"
-	"slices"
 
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
 
-// attribute writes the batch's claims and releases into the entries that speak for them.
-func attribute(lines []line, b Batch) error {
-	for _, c := range b.Claims {
-		if !give(lines, func(body *record.Body) bool {
-			if !record.MayClaim(body.Kind) || body.Says(c.Kind) != c.Value {
-				return false
-			}
-			body.Claims = append(slices.Clip(body.Claims), c) // the caller's slice stays as it is
-			return true
-		}) {
-			return fmt.Errorf("ledger: no entry of the batch can claim %s %q: it must be of a unit with that value", c.Kind, c.Value)
-		}
-	}
-	for _, c := range b.Release {
-		if !give(lines, func(body *record.Body) bool {
-			if !record.MayRelease(body.Kind) {
-				return false
-			}
-			body.Releases = append(slices.Clip(body.Releases), c)
-			return true
-		}) {
-			return &ReleaseError{c, "that needs an end, rework or scrap entry in the same batch"}
-		}
-	}
-	return nil
-}
-
-func give(lines []line, to func(*record.Body) bool) bool {
-	for i := range lines {
-		if to(&lines[i].body) {
-			return true
-		}
-	}
-	return false
-}
-
 // moveClaims lets an entry take effect on the claims: first what it releases, then what it takes.
-// record.Claims.Apply is the same rule in memory, by which an auditor rebuilds the table.
+// record.ClaimSet is the same rule in memory, by which an auditor rebuilds the table.
 func moveClaims(tx *sql.Tx, epoch int, seq int64, b record.Body) error {
 	for _, c := range b.Releases {
 		if err := release(tx, b, c); err != nil {
@@ -128,11 +90,13 @@ func release(tx *sql.Tx, b record.Body, c record.Claim) error {
 	return err
 }
 
-// liveCertificate returns the serial number of a certificate issued to the unit since it was last reworked or scrapped, or "".
+// liveCertificate returns the serial number of a certificate issued to the unit since it was last reworked or scrapped,
+// and not revoked, or "".
 func liveCertificate(tx *sql.Tx, b record.Body) (string, error) {
 	var serial string
-	err := tx.QueryRow(`SELECT cert_serial FROM entry WHERE uid = ?1 AND model = ?2 AND kind IN ('issued', 'renewed')
+	err := tx.QueryRow(`SELECT cert_serial FROM entry e WHERE uid = ?1 AND model = ?2 AND kind IN ('issued', 'renewed')
 		AND id > (SELECT coalesce(max(id), 0) FROM entry WHERE uid = ?1 AND model = ?2 AND kind IN ('rework', 'scrap'))
+		AND NOT EXISTS (SELECT 1 FROM entry r WHERE r.cert_sha256 = e.cert_sha256 AND r.kind = 'revoked')
 		ORDER BY id DESC LIMIT 1`, b.UID, b.Model).Scan(&serial)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil

@@ -88,8 +88,8 @@ func (u unit) body(kind string) record.Body {
 	return b
 }
 
-func (u unit) claims() []ledger.Claim {
-	return []ledger.Claim{{Kind: "serial", Value: u.serial}, {Kind: "uid", Value: "gw-2/" + u.uid}}
+func (u unit) claims() []record.Claim {
+	return []record.Claim{{Kind: "serial", Value: u.serial}, {Kind: "uid", Value: "gw-2/" + u.uid}}
 }
 
 func (u unit) key() record.Body {
@@ -123,6 +123,16 @@ func appendTo(t testing.TB, l *ledger.Ledger, b ledger.Batch) []int64 {
 		t.Fatal(err)
 	}
 	return seqs
+}
+
+func claiming(b record.Body, c ...record.Claim) record.Body {
+	b.Claims = c
+	return b
+}
+
+func releasing(b record.Body, c ...record.Claim) record.Body {
+	b.Releases = c
+	return b
 }
 
 func bodies(b ...record.Body) ledger.Batch { return ledger.Batch{Bodies: b} }
@@ -199,9 +209,9 @@ func TestAppendRefusesBadBatches(t *testing.T) {
 		"bad body":        {t.Context(), bodies(stop("good"), body("nonsense"))},
 		"other station":   {t.Context(), bodies(foreign)},
 		"empty blob":      {t.Context(), ledger.Batch{Bodies: []record.Body{stop("x")}, Blobs: [][]byte{nil}}},
-		"foreign claim":   {t.Context(), ledger.Batch{Bodies: []record.Body{u.body(record.KindBegun)}, Claims: newUnit(2).claims()}},
-		"claim of a stop": {t.Context(), ledger.Batch{Bodies: []record.Body{stop("x")}, Claims: u.claims()}},
-		"release":         {t.Context(), ledger.Batch{Bodies: []record.Body{u.body(record.KindBegun)}, Release: u.claims()}},
+		"foreign claim":   {t.Context(), bodies(claiming(u.body(record.KindBegun), newUnit(2).claims()...))},
+		"claim of a stop": {t.Context(), bodies(claiming(stop("x"), u.claims()...))},
+		"release":         {t.Context(), bodies(releasing(u.body(record.KindBegun), u.claims()...))},
 		"cancelled":       {cancelled, bodies(stop("x"))},
 	} {
 		if seqs, err := l.Append(try.ctx, try.batch); err == nil {
@@ -220,10 +230,7 @@ func TestClaims(t *testing.T) {
 	l := open(t, create(t))
 	a, b := newUnit(1), newUnit(2)
 	begin := func(u unit) error {
-		_, err := l.Append(t.Context(), ledger.Batch{
-			Bodies: []record.Body{u.body(record.KindBegun), u.key()},
-			Claims: append(u.claims(), ledger.Claim{Kind: "spki", Value: u.spki}),
-		})
+		_, err := l.Append(t.Context(), bodies(claiming(u.body(record.KindBegun), u.claims()...), claiming(u.key(), record.Claim{Kind: "spki", Value: u.spki})))
 		return err
 	}
 	if err := begin(a); err != nil {
@@ -259,7 +266,7 @@ func TestRelease(t *testing.T) {
 	a, b := newUnit(1), newUnit(2)
 	b.serial = a.serial // the label moves to another board
 	begin := func(u unit) error {
-		_, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{u.body(record.KindBegun)}, Claims: u.claims()})
+		_, err := l.Append(t.Context(), bodies(claiming(u.body(record.KindBegun), u.claims()...)))
 		return err
 	}
 	var claim *ledger.ClaimError
@@ -270,20 +277,20 @@ func TestRelease(t *testing.T) {
 	if err := begin(b); !errors.As(err, &claim) {
 		t.Fatalf("before the release: %v", err)
 	}
-	if _, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{b.end(record.Failed)}, Release: a.claims()}); !errors.As(err, &release) {
+	if _, err := l.Append(t.Context(), bodies(releasing(b.end(record.Failed), a.claims()...))); !errors.As(err, &release) {
 		t.Errorf("released by another unit: %v", err)
 	}
-	appendTo(t, l, ledger.Batch{Bodies: []record.Body{a.end(record.Failed)}, Release: a.claims()})
+	appendTo(t, l, bodies(releasing(a.end(record.Failed), a.claims()...)))
 	if err := begin(b); err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
 	appendTo(t, l, bodies(b.issued()))
-	if _, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{b.end(record.Failed)}, Release: b.claims()}); !errors.As(err, &release) {
+	if _, err := l.Append(t.Context(), bodies(releasing(b.end(record.Failed), b.claims()...))); !errors.As(err, &release) {
 		t.Errorf("released by a unit with a certificate: %v", err)
 	}
 	rework := b.body(record.KindRework)
 	rework.Reason, rework.Approver = "wrong firmware", "qa-2"
-	appendTo(t, l, ledger.Batch{Bodies: []record.Body{rework}, Release: b.claims()})
+	appendTo(t, l, bodies(releasing(rework, b.claims()...)))
 	if err := begin(a); err != nil {
 		t.Errorf("after the rework: %v", err)
 	}
@@ -299,7 +306,7 @@ func TestOneBatchFailsAlone(t *testing.T) {
 		all.Go(func() {
 			u := newUnit(i)
 			u.serial = newUnit(i % boards).serial // every serial is wanted by two boards
-			_, errs[i] = l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{u.body(record.KindBegun), u.key()}, Claims: u.claims()})
+			_, errs[i] = l.Append(t.Context(), bodies(claiming(u.body(record.KindBegun), u.claims()...), u.key()))
 		})
 	}
 	all.Wait()

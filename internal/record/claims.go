@@ -35,8 +35,10 @@ func (b Body) Says(claim string) string {
 // ClaimSet is what live units hold, rebuilt entry by entry. The zero value is the set of an empty ledger.
 type ClaimSet struct {
 	held map[Claim]holding
-	live map[string]string // unit -> serial number of the newest certificate since its last rework or scrap
+	live map[string][]liveCertificate // by unit: since its last rework or scrap, and not revoked
 }
+
+type liveCertificate struct{ digest, serial string }
 
 type holding struct {
 	unit  string
@@ -48,7 +50,7 @@ type holding struct {
 // It returns what is against the rules: a value taken from another unit, or given back by a unit with a certificate.
 func (s *ClaimSet) Apply(e Entry) (wrong []string) {
 	if s.held == nil {
-		s.held, s.live = map[Claim]holding{}, map[string]string{}
+		s.held, s.live = map[Claim]holding{}, map[string][]liveCertificate{}
 	}
 	b := e.Body
 	for _, c := range b.Releases {
@@ -57,8 +59,8 @@ func (s *ClaimSet) Apply(e Entry) (wrong []string) {
 		case held && h.unit != b.Unit():
 			wrong = append(wrong, fmt.Sprintf("releases %s %s of board %s", c.Kind, c.Value, h.unit))
 			continue
-		case b.Kind == KindEnd && s.live[b.Unit()] != "":
-			wrong = append(wrong, fmt.Sprintf("releases %s %s although certificate %s was issued to the unit", c.Kind, c.Value, s.live[b.Unit()]))
+		case b.Kind == KindEnd && len(s.live[b.Unit()]) > 0:
+			wrong = append(wrong, fmt.Sprintf("releases %s %s although certificate %s was issued to the unit", c.Kind, c.Value, s.live[b.Unit()][0].serial))
 			continue
 		}
 		delete(s.held, c)
@@ -91,7 +93,11 @@ func (s *ClaimSet) applyRun(e Entry) {
 func (s *ClaimSet) applyLife(b Body) {
 	switch b.Kind {
 	case KindIssued, KindRenewed:
-		s.live[b.Unit()] = b.CertSerial
+		s.live[b.Unit()] = append(s.live[b.Unit()], liveCertificate{b.Cert, b.CertSerial})
+	case KindRevoked:
+		if b.Unit() != "" {
+			s.live[b.Unit()] = slices.DeleteFunc(s.live[b.Unit()], func(c liveCertificate) bool { return c.digest == b.Cert })
+		}
 	case KindRework, KindScrap:
 		delete(s.live, b.Unit())
 	}

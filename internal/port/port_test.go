@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package port
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// patience bounds waits for what must happen; nothing is expected to use it up.
+const patience = 20 * time.Second
+
+// openPTY returns the board's end of a pseudo-terminal and the name of ours.
+// The slave stays open as well, so that a closed port is no hang-up.
+func openPTY(t *testing.T) (board *os.File, name string) {
+	t.Helper()
+	board, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = board.Close() // closed by some tests
+		if err := slave.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return board, slave.Name()
+}
+
+func openPort(t *testing.T, name string, o Options) *Port {
+	t.Helper()
+	p, err := Open(t.Context(), name, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// receive waits for one value of c.
+func receive[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatal("nothing happened")
+		panic("unreachable")
+	}
+}
+
+// await waits until cond holds.
+func await(t *testing.T, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("the condition never held")
+		}
+	}
+}
+
+func writeAll(t *testing.T, w io.Writer, b []byte) {
+	t.Helper()
+	if n, err := w.Write(b); err != nil || n != len(b) {
+		t.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
+	}
+}
+
+// Every byte value passes both ways: the line is raw.
+func TestRoundTrip(t *testing.T) {
+	board, name := openPTY(t)
+	p := openPort(t, name, Options{Baud: 921600})
+	if p.Name() != name {
+		t.Errorf("name is %q", p.Name())
+	}
+	var all []byte
+	for i := range 256 {
+		all = append(all, byte(i))
+	}
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(all))
+	writeAll(t, board, all)
+	if _, err := io.ReadFull(p, got); err != nil || !bytes.Equal(got, all) {
+		t.Errorf("from the board: %x, %v", got, err)
+	}
+	clear(got)
+	writeAll(t, p, all)
+	if _, err := io.ReadFull(board, got); err != nil || !bytes.Equal(got, all) {
+		t.Errorf("to the board: %x, %v", got, err)
+	}
+}
+
+func TestReadDeadline(t *testing.T) {
+	board, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	var b [8]byte
+	// Already past, then passing while Read waits.
+	for _, d := range []time.Duration{-time.Second, 2 * pollEvery} {
+		if err := p.SetReadDeadline(time.Now().Add(d)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := p.Read(b[:]); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrLost) {
+			t.Errorf("deadline %v from now: got %d, %v", d, n, err)
+		}
+	}
+	// Moved into the past while Read waits.
+	if err := p.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { _, err := p.Read(b[:]); done <- err }()
+	if err := p.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, done); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	// The port is as good as before.
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, board, []byte("ok"))
+	if _, err := io.ReadFull(p, b[:2]); err != nil || string(b[:2]) != "ok" {
+		t.Errorf("got %q, %v", b[:2], err)
+	}
+	if n, err := p.Read(nil); n != 0 || err != nil {
+		t.Errorf("reading nothing: %d, %v", n, err)
+	}
+}
+
+func TestCloseWakesReader(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	done := make(chan error)
+	go func() { _, err := p.Read(make([]byte, 1)); done <- err }()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, done); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v, want os.ErrClosed", err)
+	}
+}
+
+// The descriptor of a closed port may belong to another board's port at once:
+// nothing may be written to it.
+func TestNothingAfterClose(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var files []*os.File
+	for i := range 64 {
+		f, err := os.Create(filepath.Join(dir, string(rune('A'+i))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	if n, err := p.Write([]byte("hello")); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("write: got %d, %v, want os.ErrClosed", n, err)
+	}
+	if n, err := p.Read(make([]byte, 8)); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Errorf("read: got %d, %v, want os.ErrClosed", n, err)
+	}
+	if err := p.SetReadDeadline(time.Now()); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("deadline: got %v, want os.ErrClosed", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+	for _, f := range files {
+		if st, err := f.Stat(); err != nil || st.Size() != 0 {
+			t.Errorf("%s: %v, %v", f.Name(), st, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A board that takes no bytes: the write ends at its deadline, the port is
+// lost, and closing it gives it back although the kernel was full.
+func TestWritePastDeadline(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	if err := p.SetWriteDeadline(time.Now().Add(pollEvery)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := p.Write(make([]byte, 1<<20))
+	if n <= 0 || n >= 1<<20 || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, ErrLost) {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	if err := p.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.Write([]byte("x")); n != 0 || !errors.Is(err, ErrLost) {
+		t.Errorf("next write: %d, %v", n, err)
+	}
+	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, ErrLost) || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("next read: %v", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openPort(t, name, Options{})
+}
+
+func TestCloseDuringStuckWrite(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	done := make(chan error)
+	go func() { _, err := p.Write(make([]byte, 1<<20)); done <- err }()
+	await(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.writing })
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, done); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v, want os.ErrClosed", err)
+	}
+	openPort(t, name, Options{})
+}
+
+// The write deadline of a Write that waits for another one costs no byte.
+func TestWriteWaitsForItsTurn(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	p.turn <- struct{}{} // a write is under way
+	done := make(chan error)
+	go func() { _, err := p.Write([]byte("x")); done <- err }()
+	if err := p.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, done); !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrLost) {
+		t.Errorf("got %v", err)
+	}
+	<-p.turn
+	if err := p.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, p, []byte("x"))
+}
+
+func TestPeerGone(t *testing.T) {
+	board, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	writeAll(t, board, []byte("last words"))
+	await(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unread) == 10 })
+	if err := board.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(p)
+	if string(got) != "last words" || !errors.Is(err, ErrLost) {
+		t.Errorf("got %q, %v, want ErrLost", got, err)
+	}
+	if n, err := p.Write([]byte("x")); n != 0 || !errors.Is(err, ErrLost) {
+		t.Errorf("write: got %d, %v, want ErrLost", n, err)
+	}
+}
+
+// The library reports a write that the peer's end cut short as a success.
+func TestPeerGoneDuringWrite(t *testing.T) {
+	board, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	const size = 1 << 20
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result)
+	go func() { n, err := p.Write(make([]byte, size)); done <- result{n, err} }()
+	if _, err := io.ReadFull(board, make([]byte, 2*writePiece)); err != nil {
+		t.Fatal(err)
+	}
+	if err := board.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := receive(t, done); r.n >= size || !errors.Is(r.err, ErrLost) {
+		t.Errorf("got %d, %v, want ErrLost", r.n, r.err)
+	}
+}
+
+// A board that floods the line is held up, not buffered without bound, and no
+// byte is lost on the way.
+func TestFlood(t *testing.T) {
+	board, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	const size = 1 << 20
+	done := make(chan error)
+	go func() { _, err := board.Write(bytes.Repeat([]byte{'x'}, size)); done <- err }()
+	await(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unread) >= maxUnread })
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10000)
+	for n := 0; n < size; {
+		p.mu.Lock()
+		if len(p.unread) > maxUnread+4096 || cap(p.unread) > 4*maxUnread {
+			t.Errorf("%d bytes are kept", len(p.unread))
+		}
+		p.mu.Unlock()
+		k, err := p.Read(b)
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+		n += k
+	}
+	if err := receive(t, done); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	_, name := openPTY(t)
+	p := openPort(t, name, Options{})
+	link := filepath.Join(t.TempDir(), "board")
+	if err := os.Symlink(name, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{name, link} {
+		_, err := Open(t.Context(), n, Options{})
+		var busy *BusyError
+		if !errors.As(err, &busy) || busy.Name != n {
+			t.Errorf("%s: got %v, want a BusyError", n, err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openPort(t, link, Options{})
+}
+
+func TestLineSettings(t *testing.T) {
+	_, name := openPTY(t)
+	yes, no := true, false
+	p := openPort(t, name, Options{DTR: &yes, RTS: &no}) // a pseudo-terminal has neither
+	settings, err := unix.IoctlGetTermios(p.hold.fd, unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if settings.Cflag&unix.HUPCL != 0 {
+		t.Error("hang-up on close is on")
+	}
+	if settings.Cflag&unix.CSIZE != unix.CS8 || settings.Cflag&(unix.PARENB|unix.CSTOPB|unix.CRTSCTS) != 0 {
+		t.Errorf("not 8N1 without flow control: %#x", settings.Cflag)
+	}
+	if settings.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 || settings.Iflag&(unix.ICRNL|unix.IXON) != 0 || settings.Oflag&unix.OPOST != 0 {
+		t.Errorf("not raw: %#x %#x %#x", settings.Iflag, settings.Oflag, settings.Lflag)
+	}
+	// It would outlive a killed station and lock the next one out.
+	exclusive, err := unix.IoctlGetInt(p.hold.fd, unix.TIOCGEXCL)
+	if err != nil || exclusive != 0 {
+		t.Errorf("TIOCEXCL is %d on a pseudo-terminal, %v", exclusive, err)
+	}
+}
+
+func TestOpenFlushesInput(t *testing.T) {
+	board, name := openPTY(t)
+	writeAll(t, board, []byte("old noise\n"))
+	p := openPort(t, name, Options{})
+	writeAll(t, board, []byte("new"))
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(p, got); err != nil || string(got) != "new" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{file: "not a serial port", os.DevNull: "not a serial port", t.TempDir(): "is a directory"} {
+		if p, err := Open(t.Context(), name, Options{}); err == nil {
+			t.Errorf("%s was opened: %v", name, p.Close())
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "none"), Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "plugged in") {
+		t.Errorf("a missing port: %v", err)
+	}
+	_, name := openPTY(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the technician pressed stop")
+	cancel(why)
+	if _, err := Open(ctx, name, Options{}); !errors.Is(err, why) {
+		t.Errorf("with a context that ended: %v", err)
+	}
+	if p, err := Open(t.Context(), name, Options{Baud: -1}); err == nil {
+		t.Errorf("-1 baud: opened, %v", p.Close())
+	}
+	openPort(t, name, Options{}) // what was refused left no lock behind
+}
+
+func TestPermissionRemedy(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "ttyUSB0")
+	if err := os.WriteFile(name, nil, 0o660); err != nil {
+		t.Fatal(err)
+	}
+	for _, errno := range []unix.Errno{unix.EACCES, unix.EPERM} {
+		err := openError(name, errno)
+		var denied *PermissionError
+		if !errors.As(err, &denied) || !errors.Is(err, fs.ErrPermission) {
+			t.Fatalf("got %v, want a PermissionError", err)
+		}
+	}
+	for group, want := range map[string]string{
+		"dialout": "run `sudo usermod -aG dialout $USER`, then log in again",
+		"root":    "udev rule",
+		"":        "udev rule",
+	} {
+		if err := (&PermissionError{Name: name, Group: group}); !strings.Contains(err.Error(), want) {
+			t.Errorf("group %q: %v", group, err)
+		}
+	}
+	if err := os.Chmod(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if g := groupOf(name); g != "" {
+		t.Errorf("joining %q would not help with mode 0600", g)
+	}
+	var busy *BusyError
+	if err := openError(name, unix.EBUSY); !errors.As(err, &busy) {
+		t.Errorf("EBUSY: %v", err)
+	}
+}
+
+// The library panics on descriptors above 1023. Open must refuse instead.
+func TestTooManyFiles(t *testing.T) {
+	_, name := openPTY(t)
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for len(files) == 0 || files[len(files)-1].Fd() < unix.FD_SETSIZE {
+		f, err := os.Open(os.DevNull)
+		if errors.Is(err, unix.EMFILE) {
+			return // there can be no such descriptor here
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	if p, err := Open(t.Context(), name, Options{}); err == nil {
+		t.Errorf("opened: %v", p.Close())
+	} else if !strings.Contains(err.Error(), "too many open files") {
+		t.Error(err)
+	}
+}
+
+// Reader, writer, deadlines and Close at once, on many ports: for the race
+// detector, and for descriptors that change hands.
+func TestManyAtOnce(t *testing.T) {
+	var all sync.WaitGroup
+	for range 16 {
+		board, name := openPTY(t)
+		all.Go(func() {
+			for range 5 {
+				p, err := Open(t.Context(), name, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var ends sync.WaitGroup
+				ends.Go(func() {
+					for {
+						if _, err := p.Read(make([]byte, 64)); err != nil {
+							if !errors.Is(err, os.ErrClosed) {
+								t.Error(err)
+							}
+							return
+						}
+					}
+				})
+				ends.Go(func() {
+					for {
+						if _, err := p.Write(make([]byte, 256)); err != nil {
+							if !errors.Is(err, os.ErrClosed) {
+								t.Error(err)
+							}
+							return
+						}
+						if p.SetReadDeadline(time.Time{}) != nil {
+							return
+						}
+					}
+				})
+				if _, err := io.ReadFull(board, make([]byte, 4096)); err != nil {
+					t.Error(err)
+				}
+				if err := p.Close(); err != nil {
+					t.Error(err)
+				}
+				ends.Wait()
+			}
+		})
+	}
+	all.Wait()
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/widget"
+)
+
+// maxLabel bounds what a scanner, or a cat on the keyboard, may type.
+const maxLabel = 256
+
+// field is the one line the keyboard and the scanner write into. It differs
+// from the toolkit's entry where a bench needs it to: Tab ends the text as
+// Enter does, keys it has no use for go on to the window, and its caret stands
+// still (a blinking one costs a seventh of a core without a graphics card).
+type field struct {
+	widget.BaseWidget
+	onSubmit   func(text string)    // Enter or Tab
+	onChange   func(text string)    // nil: nobody asks
+	onKey      func(*fyne.KeyEvent) // keys that edit nothing
+	onShortcut func(shortcut fyne.Shortcut)
+	onBlur     func()
+
+	palette *palette
+	text    []rune
+	hint    string
+	problem string // shown in place of the hint until the next key
+	focused bool
+
+	plate *canvas.Rectangle
+	mark  *icon
+	words *line
+	caret *canvas.Rectangle
+}
+
+var (
+	_ fyne.Focusable     = (*field)(nil)
+	_ fyne.Shortcutable  = (*field)(nil)
+	_ fyne.Tabbable      = (*field)(nil)
+	_ fyne.Tappable      = (*field)(nil)
+	_ desktop.Cursorable = (*field)(nil)
+)
+
+func newField(p *palette, drawing string) *field {
+	f := &field{
+		palette: p, mark: newIcon(), words: newLine(plain, fyne.TextAlignLeading),
+		plate: &canvas.Rectangle{FillColor: p.field, CornerRadius: 8, StrokeWidth: 2},
+		caret: canvas.NewRectangle(p.fieldEdge),
+	}
+	f.words.keepEnd = true
+	f.mark.set(drawing, p.soft)
+	f.caret.Hide()
+	f.ExtendBaseWidget(f)
+	f.draw()
+	return f
+}
+
+// setHint says what is wanted while nothing is written. A new wish makes an
+// old complaint out of date.
+func (f *field) setHint(hint string) {
+	if f.hint != hint {
+		f.hint, f.problem = hint, ""
+		f.draw()
+	}
+}
+
+// complain shows why the last text was refused, until the next key.
+func (f *field) complain(problem string) {
+	f.problem = problem
+	f.draw()
+}
+
+// clear empties the field.
+func (f *field) clear() { f.edit(nil) }
+
+// content is what stands in the field.
+func (f *field) content() string { return string(f.text) }
+
+func (f *field) edit(text []rune) {
+	changed := string(text) != string(f.text)
+	f.text, f.problem = text, ""
+	f.draw()
+	if changed && f.onChange != nil {
+		f.onChange(string(text))
+	}
+}
+
+// draw brings colours, words and caret up to date.
+func (f *field) draw() {
+	p := f.palette
+	edge := p.edge
+	switch {
+	case f.problem != "":
+		edge = p.bad
+	case f.focused:
+		edge = p.fieldEdge
+	}
+	if f.plate.StrokeColor != edge {
+		f.plate.StrokeColor = edge
+		f.plate.Refresh()
+	}
+	switch {
+	case f.problem != "":
+		f.words.keepEnd = false
+		f.words.set(f.problem, p.bad)
+	case len(f.text) > 0:
+		f.words.keepEnd = true
+		f.words.set(string(f.text), p.text)
+	default:
+		f.words.keepEnd = false
+		f.words.set(f.hint, p.soft)
+	}
+	f.placeCaret()
+}
+
+// CreateRenderer implements fyne.Widget.
+func (f *field) CreateRenderer() fyne.WidgetRenderer {
+	box := newBox(fyne.NewSize(120, 40), f.arrange, f.plate, f.mark.Image, f.words.Text, f.caret)
+	return widget.NewSimpleRenderer(box)
+}
+
+func (f *field) arrange(s fyne.Size) {
+	place(f.plate, 0, 0, s.Width, s.Height)
+	side := s.Height * 0.42
+	f.mark.place(16, (s.Height-side)/2, side)
+	left := 16 + side + 12
+	f.words.place(left, 0, s.Width-left-16, s.Height, min(20, s.Height*0.38))
+	f.placeCaret()
+}
+
+func (f *field) placeCaret() {
+	show(f.caret, f.focused)
+	x := f.words.Position().X - 4
+	if len(f.text) > 0 && f.problem == "" {
+		x += measure(f.words.Text.Text, f.words.TextSize, plain) + 5
+	}
+	h := f.words.TextSize * 1.3
+	place(f.caret, x, (f.Size().Height-h)/2, 2, h)
+}
+
+// FocusGained implements fyne.Focusable.
+func (f *field) FocusGained() { f.focused = true; f.draw() }
+
+// FocusLost implements fyne.Focusable.
+func (f *field) FocusLost() {
+	f.focused = false
+	f.draw()
+	if f.onBlur != nil {
+		f.onBlur()
+	}
+}
+
+// AcceptsTab implements fyne.Tabbable: some scanners end with Tab.
+func (f *field) AcceptsTab() bool { return true }
+
+// TypedRune implements fyne.Focusable.
+func (f *field) TypedRune(r rune) {
+	if r < ' ' || r == 0x7f || len(f.text) >= maxLabel {
+		return
+	}
+	f.edit(append(f.text, r))
+}
+
+// TypedKey implements fyne.Focusable.
+func (f *field) TypedKey(key *fyne.KeyEvent) {
+	switch key.Name {
+	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeyTab:
+		f.onSubmit(strings.TrimSpace(string(f.text)))
+	case fyne.KeyBackspace, fyne.KeyDelete:
+		f.edit(f.text[:max(len(f.text)-1, 0)])
+	case fyne.KeyEscape:
+		f.clear()
+		f.onKey(key)
+	default:
+		f.onKey(key)
+	}
+}
+
+// TypedShortcut implements fyne.Shortcutable. A focused object swallows the
+// window's shortcuts, so all but pasting and copying are handed on.
+func (f *field) TypedShortcut(s fyne.Shortcut) {
+	switch s := s.(type) {
+	case *fyne.ShortcutPaste:
+		first, _, _ := strings.Cut(s.Clipboard.Content(), "\n")
+		for _, r := range strings.TrimSpace(first) {
+			f.TypedRune(r)
+		}
+	case *fyne.ShortcutCopy:
+		s.Clipboard.SetContent(string(f.text))
+	default:
+		f.onShortcut(s)
+	}
+}
+
+// Tapped implements fyne.Tappable.
+func (f *field) Tapped(*fyne.PointEvent) {
+	if c := fyne.CurrentApp().Driver().CanvasForObject(f); c != nil {
+		c.Focus(f)
+	}
+}
+
+// Cursor implements desktop.Cursorable.
+func (f *field) Cursor() desktop.Cursor { return desktop.TextCursor }

@@ -39,26 +39,27 @@ type SlotView struct {
 	Fault   *Fault
 }
 
-// Bucket counts the units that ended in one slice of time.
+// Bucket counts the attempts that ended in one slice of time.
 type Bucket struct{ Passed, Failed int }
 
-// Counters are the figures of the running shift, read from the ledger at
-// start and counted on from there.
+// Counters are the day's figures so far, read from the ledger. They count
+// attempts that ended; those that a person stopped are left out.
 type Counters struct {
-	Passed    int        // units whose last run passed
-	Failed    int        // units whose last run failed
-	FirstPass int        // units that passed at their first attempt
-	PerHour   int        // units that passed within the last hour
-	Hour      [12]Bucket // the last hour in slices of five minutes, oldest first
+	Passed     int
+	Failed     int        // failed by the unit or by the station
+	FirstTried int        // first attempts that passed or failed
+	FirstPass  int        // of these, those that passed
+	PerHour    int        // passed within the last hour
+	Hour       [12]Bucket // the last hour in slices of five minutes, oldest first
 }
 
 // Yield is the share of units that passed at the first attempt, in tenths of a
-// percent; ok is false while no unit has ended.
+// percent; ok is false while no unit was tried.
 func (c Counters) Yield() (permille int, ok bool) {
-	if n := c.Passed + c.Failed; n > 0 {
-		return c.FirstPass * 1000 / n, true
+	if c.FirstTried == 0 {
+		return 0, false
 	}
-	return 0, false
+	return c.FirstPass * 1000 / c.FirstTried, true
 }
 
 // Level grades one line of the station's health.

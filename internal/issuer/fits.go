@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package issuer
+
+import "fmt"
+
+// Fits says whether [Issuer.Sign] would sign these recorded bytes for the key
+// with this digest: whether they still are a device's certificate by this very
+// issuer. It does not touch the key.
+func (i *Issuer) Fits(tbs []byte, spki [32]byte) error {
+	draft, err := i.parseTBS(tbs)
+	if err == nil {
+		err = i.lint(draft, spki)
+	}
+	if err != nil {
+		return fmt.Errorf("recorded certificate contents: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provision
+
+// OnCommit sets the hook that is called after each commit point. It must be
+// set before the first run.
+func (st *Station) OnCommit(hook func(point string)) { st.testOnlyCommitted = hook }
+
+// Catalogue and Common let tests compare the fault tables with the docs.
+func Catalogue() []Fault { return catalogue }
+
+// Classify is the one function from errors to faults.
+var Classify = classify

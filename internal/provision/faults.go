@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provision
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/ledger"
+	"provisioning.example/station/internal/smp"
+	"provisioning.example/station/internal/tpm"
+)
+
+// catalogue is every fault a run can end with. Codes are F-STEP-NN and are
+// never renumbered: ledgers, labels and habits hold them. Numbers from 90 are
+// the troubles any conversation with a board can meet, the same at each step.
+//
+// The table is the one source of README's and docs/faults.md's lists.
+var catalogue = []Fault{
+	{"F-CONNECT-01", "CONNECT", "The port cannot be opened.", "See the reason below, mend it, then retry.", Retry, nil},
+	{"F-CONNECT-02", "CONNECT", "The board answers, but has no enrollment agent.", "Put the right firmware on the board.", RejectUnit, nil},
+	{"F-CONNECT-03", "CONNECT", "The board speaks another protocol version.", "Put the right firmware on the board.", RejectUnit, nil},
+	{"F-CONNECT-04", "CONNECT", "This is another model of board.", "Take the board away, or choose its product.", RejectUnit, nil},
+	{"F-CONNECT-05", "CONNECT", "The board holds a key this ledger does not know.", "Give it to rework: it was provisioned elsewhere.", RejectUnit, nil},
+	{"F-CONNECT-06", "CONNECT", "The scanned serial is not the one on record for this board.", "Scan the board's own label.", RejectUnit, nil},
+	{"F-CONNECT-07", "CONNECT", "The board does not protect its key as the product demands.", "Set the board's protection bits, then retry.", RejectUnit, nil},
+	{"F-CONNECT-08", "CONNECT", "The board does not offer the product's key algorithm.", "Put the right firmware on the board.", RejectUnit, nil},
+	{"F-CONNECT-09", "CONNECT", "This serial already belongs to another board.", "Scan the board's own label, or give it to QA.", RejectUnit, nil},
+	{"F-CONNECT-10", "CONNECT", "This board ID already belongs to another unit.", "Give the board to QA: two boards claim one ID.", RejectUnit, nil},
+	{"F-CONNECT-11", "CONNECT", "The board passed before and has been wiped since.", "Give it to rework: a person must approve a new key.", RejectUnit, nil},
+	{"F-CONNECT-12", "CONNECT", "The board's firmware trusts another root.", "Put firmware with this line's root on the board.", RejectUnit, nil},
+	{"F-CONNECT-13", "CONNECT", "This board is already being provisioned in another slot.", "Check the bench: two slots reach one board.", RejectUnit, nil},
+	{"F-CONNECT-14", "CONNECT", "This board was scrapped.", "Put it with the scrap.", RejectUnit, nil},
+	{"F-CONNECT-15", "CONNECT", "The list of units has no row for this board.", "Check the list, or take the board away.", RejectUnit, nil},
+	{"F-KEY-01", "KEY", "The board made a key that another unit already has.", "Give the board to QA: its random source is not random.", RejectUnit, nil},
+	{"F-KEY-02", "KEY", "The board's random source failed its own test.", "Put the board aside.", RejectUnit, nil},
+	{"F-KEY-03", "KEY", "The board kept an old key although a new one was asked for.", "Put the board aside.", RejectUnit, nil},
+	{"F-REQUEST-01", "REQUEST", "The request's signature is wrong.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-REQUEST-02", "REQUEST", "The request is not fresh: it answers another question.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-REQUEST-03", "REQUEST", "The request names another identity.", "Put the board aside.", RejectUnit, nil},
+	{"F-REQUEST-04", "REQUEST", "The request is for another key.", "Put the board aside.", RejectUnit, nil},
+	{"F-REQUEST-05", "REQUEST", "The request asks for more than an identity.", "Put the board aside.", RejectUnit, nil},
+	{"F-REQUEST-06", "REQUEST", "The board's key is too weak or of the wrong kind.", "Put the board aside.", RejectUnit, nil},
+	{"F-REQUEST-07", "REQUEST", "The request cannot be read.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-ISSUE-01", "ISSUE", "The station's TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
+	{"F-ISSUE-02", "ISSUE", "The TPM refuses the station's PIN.", "Restart the station with the right PIN.", StopStation, nil},
+	{"F-ISSUE-03", "ISSUE", "The TPM is locked after wrong PINs.", "Wait until it heals, then retry.", StopStation, nil},
+	{"F-ISSUE-05", "ISSUE", "The certificate this unit would get breaks a rule.", "Call the line's engineer: the profile is wrong.", StopStation, nil},
+	{"F-ISSUE-06", "ISSUE", "The board cannot check or hold this certificate chain.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
+	{"F-ISSUE-07", "ISSUE", "The station's clock jumped.", "Set the clock, then restart the station.", StopStation, nil},
+	{"F-ISSUE-08", "ISSUE", "The station's intermediate may not issue at this date.", "Set the clock, or renew the intermediate.", StopStation, nil},
+	{"F-INSTALL-01", "INSTALL", "The board refuses the certificate chain.", "Put the board aside.", RejectUnit, nil},
+	{"F-INSTALL-02", "INSTALL", "The board says the certificate is not for its key.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-INSTALL-03", "INSTALL", "The board could not store the certificate.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-PROVE-01", "PROVE", "The board cannot prove its key.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-PROVE-02", "PROVE", "The board kept another chain.", "Reseat the board, then retry.", Retry, nil},
+	{"F-PROVE-03", "PROVE", "The board did not keep the chain.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-REHEARSE-01", "REHEARSE", "The TLS server did not accept the board.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-REHEARSE-02", "REHEARSE", "The product's TLS server cannot be reached.", "Call the line's engineer, then retry.", Retry, nil},
+	{"F-LOCK-01", "LOCK", "The board says it is locked, but it is not.", "Put the board aside.", RejectUnit, nil},
+	{"F-RECEIPT-01", "RECEIPT", "The board did not restart.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-RECEIPT-02", "RECEIPT", "The board lost its lock or its chain when it restarted.", "Put the board aside.", RejectUnit, nil},
+	{"F-RECEIPT-03", "RECEIPT", "After the restart the board cannot prove its key.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-RECORD-01", "RECORD", "The ledger cannot be written.", "Call the line's engineer: free the disk, then retry.", StopStation, nil},
+	{"F-RECORD-02", "RECORD", "The ledger cannot be signed: the TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
+}
+
+// common are the troubles of any conversation, under F-STEP-9N at each step
+// that talks to the board.
+var common = []struct {
+	nn               string
+	sentence, remedy string
+	action           Action
+	is               func(error) bool
+}{
+	{"91", "The board's cable was pulled or the port went away.", "Plug the board in firmly, then retry.", Retry, isA[*smp.LinkError]},
+	{"92", "The board floods the line with text.", "Power the board off and on, then retry.", Retry, isErr(smp.ErrBabble)},
+	{"94", "Another board answered in the middle of the run.", "Leave one board in the slot, then retry.", Retry, isErr(enroll.ErrOtherBoard)},
+	{"93", "The board's answer makes no sense.", "Retry once, then put the board aside.", Retry, isAny(smp.ErrAnswer, smp.ErrTooLarge, enroll.ErrAnswer)},
+	{"96", "The board says it is busy and never gets done.", "Power the board off and on, then retry.", Retry, isErr(enroll.ErrBusy)},
+	{"95", "The board refused the command.", "Retry once, then put the board aside.", Retry, isA[*smp.RCError]},
+	{"90", "The board does not answer.", "Reseat the board, then retry.", Retry, isAny(smp.ErrTimeout, context.DeadlineExceeded)},
+	{"98", "Stopped before the end.", "Start the board again when the line is ready.", Retry, isErr(context.Canceled)},
+	{"99", "Something unforeseen happened.", "Retry once, then call the line's engineer.", Retry, func(error) bool { return true }},
+}
+
+// fault marks an error of this package with the number it has in the
+// catalogue.
+type fault struct {
+	code string
+	err  error
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// rule sends one kind of error at one step (or at any, "") to a code.
+type rule struct {
+	step string
+	is   func(error) bool
+	code string
+}
+
+// rules are tried in order; what none of them knows falls to common.
+var rules = []rule{
+	{"", isA[*ledger.WriteError], "F-RECORD-01"},
+	{"CONNECT", isA[*fs.PathError], "F-CONNECT-01"},
+	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},
+	{"KEY", isClaim("serial"), "F-CONNECT-09"},
+	{"KEY", isClaim("uid"), "F-CONNECT-10"},
+	{"KEY", isClaim("spki"), "F-KEY-01"},
+	{"KEY", isRC(enroll.RCEntropy), "F-KEY-02"},
+	{"REQUEST", isRefusal(issuer.ReasonSignature), "F-REQUEST-01"},
+	{"REQUEST", isRefusal(issuer.ReasonNonce), "F-REQUEST-02"},
+	{"REQUEST", isRefusal(issuer.ReasonIdentity), "F-REQUEST-03"},
+	{"REQUEST", isRefusal(issuer.ReasonSPKI), "F-REQUEST-04"},
+	{"REQUEST", isRefusal(issuer.ReasonExtraAttribute), "F-REQUEST-05"},
+	{"REQUEST", isRefusal(issuer.ReasonWeakKey), "F-REQUEST-06"},
+	{"REQUEST", isRefusal(issuer.ReasonAlgorithm), "F-REQUEST-06"},
+	{"REQUEST", isA[*issuer.Refusal], "F-REQUEST-07"},
+	{"ISSUE", isErr(issuer.ErrWindow), "F-ISSUE-08"},
+	{"ISSUE", isErr(tpm.ErrLost), "F-ISSUE-01"},
+	{"ISSUE", isErr(context.DeadlineExceeded), "F-ISSUE-01"},
+	{"ISSUE", isErr(tpm.ErrPIN), "F-ISSUE-02"},
+	{"ISSUE", isA[*tpm.LockoutError], "F-ISSUE-03"},
+	{"INSTALL", isRC(enroll.RCChain), "F-INSTALL-01"},
+	{"INSTALL", isRC(enroll.RCUntrusted), "F-INSTALL-01"},
+	{"INSTALL", isRC(enroll.RCAlgorithm), "F-INSTALL-01"},
+	{"INSTALL", isRC(enroll.RCKeyMismatch), "F-INSTALL-02"},
+	{"INSTALL", isRC(enroll.RCStorage), "F-INSTALL-03"},
+	{"PROVE", isErr(enroll.ErrProof), "F-PROVE-01"},
+	{"PROVE", isErr(enroll.ErrReadBack), "F-PROVE-02"},
+	{"PROVE", isRC(enroll.RCWrongState), "F-PROVE-03"},
+	{"REHEARSE", isErr(enroll.ErrTarget), "F-REHEARSE-02"},
+	{"REHEARSE", isErr(enroll.ErrRehearsal), "F-REHEARSE-01"},
+	{"RECEIPT", isErr(enroll.ErrNotReset), "F-RECEIPT-01"},
+	{"RECEIPT", isErr(enroll.ErrProof), "F-RECEIPT-03"},
+	{"RECORD", isAny(tpm.ErrLost, context.DeadlineExceeded), "F-RECORD-02"},
+}
+
+// classify is the one place where an error becomes a Fault.
+func classify(step string, err error) *Fault {
+	var own *fault
+	if errors.As(err, &own) {
+		return fromCatalogue(own.code, err)
+	}
+	for _, r := range rules {
+		if (r.step == "" || r.step == step) && r.is(err) {
+			return fromCatalogue(r.code, err)
+		}
+	}
+	for _, c := range common {
+		if c.is(err) {
+			return &Fault{"F-" + step + "-" + c.nn, step, c.sentence, c.remedy, c.action, err}
+		}
+	}
+	panic("unreachable: the last common fault takes every error")
+}
+
+// fromCatalogue fills a catalogued fault with its cause.
+func fromCatalogue(code string, err error) *Fault {
+	for _, f := range catalogue {
+		if f.Code == code {
+			f.Err = err
+			return &f
+		}
+	}
+	return &Fault{code, "", "Something unforeseen happened.", "Call the line's engineer.", StopStation, err}
+}
+
+func isErr(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isAny(targets ...error) func(error) bool {
+	return func(err error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func isA[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+func isRC(rc int) func(error) bool {
+	return func(err error) bool {
+		var r *smp.RCError
+		return errors.As(err, &r) && r.Group >= 0 && r.RC == rc
+	}
+}
+
+func isRefusal(reason issuer.Reason) func(error) bool {
+	return func(err error) bool {
+		var r *issuer.Refusal
+		return errors.As(err, &r) && r.Reason == reason
+	}
+}
+
+func isClaim(kind string) func(error) bool {
+	return func(err error) bool {
+		var c *ledger.ClaimError
+		return errors.As(err, &c) && c.Claim.Kind == kind
+	}
+}

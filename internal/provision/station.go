@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package provision is the procedure: it takes a board from the moment
+// somebody says "provision" to a recorded end, for every slot of the bench at
+// once, and tells observers what happens.
+//
+// GUI and batch are two equal observers of one [Station]. A station acts only
+// through what its Config holds; the Config is unexported, so whoever holds a
+// Station can start runs and look on, but cannot sign, open a port or write
+// the ledger.
+package provision
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/ledger"
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/smp"
+)
+
+// Config is what a station is wired from.
+type Config struct {
+	Ledger  *ledger.Ledger
+	Reader  *reader.Reader
+	Issuer  *issuer.Issuer
+	Profile *issuer.Profile
+	Product *Product
+	// Open opens a slot's port as the product's line wants it.
+	Open func(ctx context.Context, port string) (smp.Stream, error)
+
+	Operator     string // who is at the bench
+	Role         string
+	Software     string // name and version, on every entry
+	ConfigDigest string // SHA-256 in hex of the station's configuration
+	Order        string
+	Quantity     int    // units the order wants, 0: no limit
+	ReworkKeys   []byte // DER SubjectPublicKeyInfo of one or two rework keys, concatenated; nil: boards are locked for good
+	Units        *Units // serials given by a list, nil: none
+
+	Slots     int // places on the bench
+	Jobs      int // runs at the same time, 0: as many as slots
+	Simulated bool
+	Demo      bool
+	Health    func() []Health // asked for each snapshot; must not block
+
+	Observe func(Event) // called from the runs' goroutines; must not block
+	Log     *slog.Logger
+}
+
+// Event tells an observer that a slot changed. End is set once a run's last
+// word is on record.
+type Event struct {
+	Slot SlotView
+	End  *Result
+}
+
+// Result is how a run ended.
+type Result struct {
+	Slot        int
+	Port        string
+	Serial, UID string
+	Outcome     string // record.Passed and so on
+	Fault       *Fault
+	Step        string // the step that failed
+	Entry       int64
+	CertSHA256  string
+	CertSerial  string
+	Duration    time.Duration
+	Attempt     int
+	Retries     int
+}
+
+// Station is one bench.
+type Station struct {
+	cfg     Config
+	roots   *x509.CertPool
+	began   time.Time // for clockSane: wall and monotonic reading
+	changed chan struct{}
+	jobs    chan struct{} // a token for each run that may go on
+	wg      sync.WaitGroup
+
+	testOnlyCommitted func(point string) // see hook.go
+
+	mu       sync.Mutex // guards everything below
+	slots    []*slot
+	live     map[string]*run // by model/uid, boards that a run holds
+	counters Counters
+	counted  time.Time // when the counters were read
+	stopped  *Fault
+	closing  bool
+}
+
+type slot struct {
+	view    SlotView
+	present bool
+	scanned string
+	started time.Time
+	cancel  context.CancelFunc
+}
+
+// New wires a station. It refuses to start when the ledger's last entry is
+// later than the clock.
+func New(ctx context.Context, cfg Config) (*Station, error) {
+	st := &Station{
+		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(),
+		changed: make(chan struct{}, 1), live: map[string]*run{},
+	}
+	st.cfg.Jobs = cmp.Or(cfg.Jobs, cfg.Slots)
+	if cfg.Observe == nil {
+		st.cfg.Observe = func(Event) {}
+	}
+	if cfg.Log == nil {
+		st.cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	st.jobs = make(chan struct{}, st.cfg.Jobs)
+	st.roots.AddCert(cfg.Issuer.Root())
+	for i := range cfg.Slots {
+		st.slots = append(st.slots, &slot{view: SlotView{Slot: i + 1, Step: -1}})
+	}
+	last, err := LastEntry(ctx, cfg.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if now := time.Now(); now.Before(last.Add(-MaxClockJump)) {
+		return nil, fmt.Errorf("the clock shows %s, but the ledger's last entry is of %s: set the clock",
+			now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
+	}
+	st.recount(ctx)
+	return st, nil
+}
+
+// LastEntry is the time of the ledger's last entry: the clock may not be
+// behind it. It is zero for an empty ledger.
+func LastEntry(ctx context.Context, r *reader.Reader) (time.Time, error) {
+	epoch, seq, err := r.Last(ctx)
+	if err != nil || seq == 0 {
+		return time.Time{}, err
+	}
+	e, err := r.Entry(ctx, epoch, seq)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return record.ParseTime(e.Body.Time)
+}
+
+// MaxClockJump is how far wall and monotonic clock may drift apart while the
+// station runs (design, clock sanity).
+const MaxClockJump = 5 * time.Minute
+
+// clockSane refuses to issue after the wall clock was set while running.
+func (st *Station) clockSane() error {
+	now := time.Now()
+	jump := now.Round(0).Sub(st.began.Round(0)) - now.Sub(st.began)
+	if jump.Abs() > MaxClockJump {
+		return &fault{"F-ISSUE-07", fmt.Errorf("the clock moved by %s since the station started", jump.Round(time.Second))}
+	}
+	return nil
+}
+
+// stamp fills what every entry carries.
+func (st *Station) stamp(b record.Body) record.Body {
+	b.Station, b.Operator, b.Software = st.cfg.Ledger.Origin().Station, st.cfg.Operator, st.cfg.Software
+	b.Time = record.Timestamp(time.Now())
+	return b
+}
+
+// Attach puts a port into a slot: the given one, or with 0 the one the port
+// had, or the first free one. It returns the slot, 0 when the bench is full.
+func (st *Station) Attach(number int, port, usb string) int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.free(number, port)
+	if s == nil {
+		return 0
+	}
+	s.present = true
+	if s.view.State != Busy {
+		s.view = SlotView{Slot: s.view.Slot, Port: port, USB: usb, Step: -1}
+		st.settle(s)
+	}
+	st.notify(s, nil)
+	return s.view.Slot
+}
+
+func (st *Station) free(number int, port string) *slot {
+	if number > 0 && number <= len(st.slots) {
+		return st.slots[number-1]
+	}
+	var first *slot
+	for _, s := range st.slots {
+		if s.view.Port == port {
+			return s
+		}
+		if first == nil && s.view.Port == "" {
+			first = s
+		}
+	}
+	return first
+}
+
+// Detach takes a port away. A run on it notices by itself.
+func (st *Station) Detach(port string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, s := range st.slots {
+		if s.view.Port != port {
+			continue
+		}
+		s.present, s.scanned = false, ""
+		if s.view.State != Busy {
+			s.view = SlotView{Slot: s.view.Slot, Port: port, USB: s.view.USB, Step: -1}
+		}
+		st.notify(s, nil)
+	}
+}
+
+// settle gives an idle slot with a board the state it waits in.
+func (st *Station) settle(s *slot) {
+	s.view.State, s.view.Serial = Ready, s.scanned
+	s.view.Note = st.cfg.Product.Name()
+	if s.scanned == "" && st.cfg.Product.SerialSource() == SerialScan {
+		s.view.State, s.view.Note = Scan, "Board found. Scan its label."
+	}
+}
+
+// Provision starts runs on the given slots, or on every READY one, and
+// returns how many were started. It never blocks.
+func (st *Station) Provision(numbers ...int) int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.mayStart() {
+		return 0
+	}
+	n := 0
+	for _, s := range st.slots {
+		if s.view.State == Ready && (len(numbers) == 0 || slices.Contains(numbers, s.view.Slot)) {
+			st.start(s)
+			n++
+		}
+	}
+	return n
+}
+
+// Retry starts the slot's board once more after a fault that a retry may
+// mend. It resumes: a certificate on record is never issued twice.
+func (st *Station) Retry(number int) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if number < 1 || number > len(st.slots) {
+		return fmt.Errorf("there is no slot %d", number)
+	}
+	s := st.slots[number-1]
+	if s.view.State != Fail || s.view.Fault == nil || s.view.Fault.Action == RejectUnit || !s.present {
+		return fmt.Errorf("slot %d has nothing to retry", number)
+	}
+	st.stopped = nil // a person asked: the next run shows whether it is mended
+	if !st.mayStart() {
+		return errors.New("the station is closing")
+	}
+	s.scanned = cmp.Or(s.scanned, s.view.Serial)
+	st.start(s)
+	return nil
+}
+
+// mayStart reports whether new runs are allowed. st.mu is held.
+func (st *Station) mayStart() bool { return !st.closing && st.stopped == nil }
+
+// start begins a run. st.mu is held.
+func (st *Station) start(s *slot) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newRun(st, s.view.Slot, s.view.Port, s.view.USB, s.scanned)
+	s.cancel, s.started = cancel, time.Now()
+	s.view = SlotView{
+		Slot: s.view.Slot, Port: s.view.Port, USB: s.view.USB, State: Busy,
+		Serial: s.scanned, Step: -1, Note: "Waiting for its turn",
+	}
+	st.notify(s, nil)
+	st.wg.Go(func() {
+		defer cancel()
+		select {
+		case st.jobs <- struct{}{}:
+			defer func() { <-st.jobs }()
+		case <-ctx.Done():
+		}
+		r.do(ctx)
+	})
+}
+
+// Busy counts the runs going on.
+func (st *Station) Busy() int {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	n := 0
+	for _, s := range st.slots {
+		if s.view.State == Busy {
+			n++
+		}
+	}
+	return n
+}
+
+// Stop starts nothing new, lets every run come to its next commit point and
+// record its end, and returns when all have, or with ctx's error.
+func (st *Station) Stop(ctx context.Context) error {
+	st.mu.Lock()
+	st.closing = true
+	for _, s := range st.slots {
+		if s.cancel != nil {
+			s.cancel()
+		}
+	}
+	st.mu.Unlock()
+	return st.wait(ctx)
+}
+
+// Wait returns when no run is going on.
+func (st *Station) Wait(ctx context.Context) error { return st.wait(ctx) }
+
+func (st *Station) wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { st.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter reserves the board for the run: two slots that reach one board must
+// not both work on it.
+func (st *Station) enter(r *run) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	key := r.unitKey()
+	if other := st.live[key]; other != nil && other != r {
+		return &fault{"F-CONNECT-13", fmt.Errorf("slot %d holds board %s", other.slot, r.uid())}
+	}
+	st.live[key] = r
+	return nil
+}
+
+func (st *Station) leave(r *run) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	key := r.unitKey()
+	if st.live[key] == r {
+		delete(st.live, key)
+	}
+}

@@ -27,7 +27,7 @@ const (
 type bus struct {
 	src  source
 	log  *slog.Logger
-	quit <-chan struct{}
+	life context.Context // of the whole TPM
 	ctx  context.Context // of the job being served
 
 	link       link   // nil while the TPM is gone
@@ -133,7 +133,7 @@ func (b *bus) pause(d time.Duration) bool {
 		return true
 	case <-b.ctx.Done():
 		return false
-	case <-b.quit:
+	case <-b.life.Done():
 		return false
 	}
 }

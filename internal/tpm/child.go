@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -18,6 +17,10 @@ import (
 
 const (
 	socketName = "sock"
+	// lockName is locked by the process that uses the directory: a second
+	// swtpm would unlink the socket of the first before it finds the state
+	// taken.
+	lockName = "lock"
 	// maxSocketPath is the longest path a socket address holds on every Unix
 	// (104 bytes with the final zero; Linux has 108).
 	maxSocketPath = 103
@@ -27,6 +30,7 @@ const (
 type childSource struct {
 	dir     string
 	log     *slog.Logger
+	lock    *os.File
 	proc    *process
 	newborn bool
 }
@@ -68,21 +72,70 @@ func (c *childSource) open(ctx context.Context, failures int) (link, error) {
 
 func (c *childSource) start(ctx context.Context) error {
 	made, err := manufactured(c.dir)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.take()
 	}
-	if !made {
+	switch {
+	case err != nil:
+		return err
+	case !made && c.proc != nil:
+		return fmt.Errorf("the state of the TPM has gone from %s: put %s back", c.dir, stateName)
+	case !made:
 		if err := manufacture(ctx, c.dir); err != nil {
 			return fmt.Errorf("make a TPM in %s: %w", c.dir, err)
 		}
 		c.newborn = true
 	}
-	// The socket of a killed swtpm would let us connect to nobody.
-	if err := os.Remove(filepath.Join(c.dir, socketName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.waitForState(ctx); err != nil {
 		return err
 	}
 	c.proc, err = startProcess(c.dir, "swtpm", c.arguments()...)
 	return err
+}
+
+// take makes the directory, closes it to others (who reaches the socket can use
+// the TPM) and locks it for this process.
+func (c *childSource) take() error {
+	if c.lock != nil {
+		return nil
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(c.dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	c.lock, err = lockFile(filepath.Join(c.dir, lockName))
+	return err
+}
+
+// waitForState returns when no swtpm holds the state any more: that of a killed
+// station lives on for a moment.
+func (c *childSource) waitForState(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, quickLimit)
+	defer cancel()
+	for {
+		pid, err := lockHolder(filepath.Join(c.dir, ".lock"))
+		if err != nil || pid == 0 {
+			return err
+		}
+		if !sleep(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("the TPM in %s is in use by process %d: end it, or connect to it by unix:PATH", c.dir, pid)
+		}
+	}
+}
+
+// sleep waits for d and reports whether ctx is still wanted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (c *childSource) arguments() []string {
@@ -115,15 +168,11 @@ func (c *childSource) dial(ctx context.Context) (link, error) {
 		if err == nil {
 			return socket{conn}, nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-c.proc.done:
-			timer.Stop()
+		if !c.proc.running() {
 			return nil, c.proc.failure()
-		case <-ctx.Done():
-			timer.Stop()
+		}
+		if !sleep(ctx, wait) {
 			return nil, errors.Join(err, ctx.Err())
-		case <-timer.C:
 		}
 	}
 }
@@ -147,8 +196,13 @@ func (c *childSource) socketPath() (path string, done func(), err error) {
 
 // close ends swtpm. It was told to shut down before.
 func (c *childSource) close() error {
-	if c.proc == nil {
-		return nil
+	var errs []error
+	if c.proc != nil {
+		errs = append(errs, c.proc.stop(quickLimit))
 	}
-	return c.proc.stop(quickLimit)
+	if c.lock != nil {
+		errs = append(errs, c.lock.Close())
+		c.lock = nil
+	}
+	return errors.Join(errs...)
 }

@@ -10,7 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 )
 
 const (
@@ -19,8 +19,8 @@ const (
 	// makerName is the directory of the certificate authority that certifies
 	// the endorsement key, as the vendor of a chip would.
 	makerName = "ek-ca"
-	// stagingName begins the names of the directories in which a TPM is made.
-	stagingName = "making-"
+	// stagingName is the directory in which a TPM is made.
+	stagingName = "making"
 )
 
 // manufactured tells whether dir holds a TPM. A directory that holds other
@@ -38,7 +38,7 @@ func manufactured(dir string) (bool, error) {
 		switch name := e.Name(); {
 		case name == stateName:
 			return true, nil
-		case name == makerName, name == socketName, name == ".lock", strings.HasPrefix(name, stagingName):
+		case slices.Contains([]string{makerName, stagingName, socketName, lockName, ".lock"}, name):
 		default:
 			foreign = name
 		}
@@ -49,19 +49,15 @@ func manufactured(dir string) (bool, error) {
 	return false, nil
 }
 
-// manufacture makes a TPM with certified endorsement keys in dir. The state
-// gets its name last: what was interrupted counts as not made, and what exists
-// is never written over.
+// manufacture makes a TPM with certified endorsement keys in dir, which the
+// caller has locked. The state gets its name last: what was interrupted counts
+// as not made, and what exists is never written over.
 func manufacture(ctx context.Context, dir string) (err error) {
 	if err := os.MkdirAll(filepath.Join(dir, makerName), 0o700); err != nil {
 		return err
 	}
-	// The state holds the seeds of all keys.
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return err
-	}
-	staging, err := os.MkdirTemp(dir, stagingName)
-	if err != nil {
+	staging := filepath.Join(dir, stagingName)
+	if err := errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o700)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(staging)) }()

@@ -29,7 +29,7 @@ func (t *TPM) run(ctx context.Context, do func(*bus) error) error {
 	case t.jobs <- j:
 	case <-ctx.Done():
 		return t.ended(ctx)
-	case <-t.quit:
+	case <-t.life.Done():
 		return ErrClosed
 	}
 	select {
@@ -54,11 +54,16 @@ func (t *TPM) own() {
 	defer close(t.done)
 	for {
 		select {
-		case <-t.quit:
+		case <-t.life.Done():
 			t.closeErr = t.bus.close(true)
 			return
 		case j := <-t.jobs:
-			j.done <- t.serve(j)
+			select {
+			case <-t.life.Done():
+				j.done <- ErrClosed
+			default:
+				j.done <- t.serve(j)
+			}
 		}
 	}
 }
@@ -68,8 +73,8 @@ func (t *TPM) own() {
 func (t *TPM) serve(j *job) error {
 	b := t.bus
 	b.ctx = j.ctx
-	for {
-		if err := t.relink(j); err != nil {
+	for tried := false; ; tried = true {
+		if err := t.relink(j, tried); err != nil {
 			return err
 		}
 		err := j.do(b)
@@ -95,32 +100,32 @@ func (t *TPM) lose(cause error) {
 
 // relink returns when there is a link, or with ErrLost when the TPM stays away
 // for longer than the job may wait: until its context ends, and no longer than
-// the patience counted from the loss or from the call, whichever was later.
-func (t *TPM) relink(j *job) error {
+// the patience counted from the loss or from the call, whichever was later. A
+// job that has not tried yet gets one try in any case.
+func (t *TPM) relink(j *job, tried bool) error {
 	b := t.bus
-	for b.link == nil {
-		until := j.queued
-		if b.lostSince.After(until) {
-			until = b.lostSince
+	since := j.queued
+	if b.lostSince.After(since) {
+		since = b.lostSince
+	}
+	until := since.Add(t.patience)
+	for ; b.link == nil; tried = true {
+		if tried && !time.Now().Before(until) {
+			return fmt.Errorf("%w: %w", ErrLost, *t.away.Load())
 		}
-		until = until.Add(t.patience)
 		if !b.pause(reopenPause(b.failures)) {
 			return t.stopped(j.ctx)
 		}
 		ctx, cancel := context.WithTimeout(j.ctx, max(time.Until(until), quickLimit))
+		stop := context.AfterFunc(t.life, cancel)
 		err := b.connect(ctx, b.failures)
+		stop()
 		cancel()
-		if err == nil {
-			b.log.Info("the TPM is back", "tries", b.failures)
-			break
+		if err != nil {
+			t.lose(err)
+			continue
 		}
-		t.lose(err)
-		if j.ctx.Err() != nil {
-			return t.stopped(j.ctx)
-		}
-		if !time.Now().Before(until) {
-			return fmt.Errorf("%w: %w", ErrLost, err)
-		}
+		b.log.Info("the TPM is back", "tries", b.failures)
 	}
 	if j.ctx.Err() != nil {
 		return t.stopped(j.ctx)

@@ -23,11 +23,7 @@ import "C"
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"os"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // nvLinked tells whether the simulator's memory can be reached.
@@ -58,20 +54,4 @@ func writeNV(image []byte) error {
 	copy(nvMemory(), image)
 	C.nv_reset()
 	return nil
-}
-
-// lockFile takes path for this process until the file is closed.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = errors.New("in use by another process")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
 }

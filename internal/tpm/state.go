@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -83,7 +84,12 @@ func (b *bus) readClock() (tpm2.TPMSClockInfo, error) {
 	if err != nil {
 		return tpm2.TPMSClockInfo{}, b.fault("ask for the time", err)
 	}
-	return rsp.CurrentTime.ClockInfo, nil
+	c := rsp.CurrentTime
+	if c.Time == 0 && c.ClockInfo.Clock == 0 && c.ClockInfo.ResetCount == 0 {
+		// go-tpm takes an answer without parameters for one of zeros.
+		return tpm2.TPMSClockInfo{}, b.fault("ask for the time", errors.New("the answer is empty"))
+	}
+	return c.ClockInfo, nil
 }
 
 // Fixed and variable properties of a TPM (Part 2, section 6.13).

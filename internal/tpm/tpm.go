@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -100,10 +99,10 @@ type TPM struct {
 	patience time.Duration
 	bus      *bus // owned by the goroutine of own
 	jobs     chan *job
-	quit     chan struct{} // closed by Close
+	life     context.Context // ended by Close
+	end      context.CancelFunc
 	done     chan struct{} // closed when own has ended
-	closing  sync.Once
-	closeErr error // set before done is closed
+	closeErr error         // set before done is closed
 	away     atomic.Pointer[error]
 }
 
@@ -119,22 +118,24 @@ func Open(ctx context.Context, cfg Config) (*TPM, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &TPM{
-		info:     Info{Spec: cfg.Spec, Kind: kind},
-		patience: cfg.Patience,
-		jobs:     make(chan *job),
-		quit:     make(chan struct{}),
-		done:     make(chan struct{}),
-	}
-	if t.patience <= 0 {
-		t.patience = DefaultPatience
-	}
-	t.bus = &bus{src: src, log: log.With("tpm", cfg.Spec), quit: t.quit}
+	t := newTPM(cfg.Patience, src, log.With("tpm", cfg.Spec))
+	t.info = Info{Spec: cfg.Spec, Kind: kind}
 	if err := t.first(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open TPM %s: %w", cfg.Spec, err), t.bus.close(false))
 	}
 	go t.own()
 	return t, nil
+}
+
+// newTPM is a TPM without a link and without its owner goroutine.
+func newTPM(patience time.Duration, src source, log *slog.Logger) *TPM {
+	if patience <= 0 {
+		patience = DefaultPatience
+	}
+	t := &TPM{patience: patience, jobs: make(chan *job), done: make(chan struct{})}
+	t.life, t.end = context.WithCancel(context.Background())
+	t.bus = &bus{src: src, log: log, life: t.life}
+	return t
 }
 
 // first opens the link and reads who answers.
@@ -159,7 +160,7 @@ func (t *TPM) Info() Info { return t.info }
 // that is ours to shut down in order (so that the stop does not count as a
 // wrong PIN) and ends its process.
 func (t *TPM) Close() error {
-	t.closing.Do(func() { close(t.quit) })
+	t.end()
 	<-t.done
 	return t.closeErr
 }

@@ -24,10 +24,10 @@ import (
 // `openssl genpkey -aes-256-cbc` writes. Other schemes are not read.
 
 const (
-	keyRounds    = 600_000    // of PBKDF2, for new files
-	minRounds    = 1_000      // openssl writes 2048
-	maxRounds    = 10_000_000 // some seconds; more would be an attack on our time
-	minPassword  = 12         // bytes of a new passphrase
+	keyRounds    = 600_000   // of PBKDF2, for new files
+	minRounds    = 1_000     // openssl writes 2048
+	maxRounds    = 5_000_000 // some seconds; more would be an attack on our time
+	minPassword  = 12        // bytes of a new passphrase
 	maxPassword  = 1024
 	maxKeyCipher = 8 << 10
 )

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,9 @@ type recordLine struct {
 	Cert   []byte `json:"cert"`
 	Prev   string `json:"prev"`
 }
+
+// recordKinds are the kinds of certificate a root signs.
+var recordKinds = []string{"root", "intermediate", "checkpoint"}
 
 // maxRecord bounds the record: some ten thousand certificates.
 const maxRecord = 32 << 20
@@ -130,6 +134,9 @@ func parseRecord(text []byte) ([]RootEntry, error) {
 		prevSum := sha256.Sum256(prev)
 		if err != nil || !bytes.Equal(append(again, '\n'), line) || l.Seq != len(entries)+1 || l.Prev != hex.EncodeToString(prevSum[:]) {
 			return nil, fmt.Errorf("line %d was changed, or a line before it was taken out", len(entries)+1)
+		}
+		if !slices.Contains(recordKinds, l.Kind) {
+			return nil, fmt.Errorf("line %d is of kind %.20q; allowed: %v", l.Seq, l.Kind, recordKinds)
 		}
 		e := RootEntry{Seq: l.Seq, Kind: l.Kind, Origin: l.Origin, TPM: l.TPM}
 		if e.Time, err = time.Parse(time.RFC3339, l.Time); err != nil {

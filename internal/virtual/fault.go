@@ -32,7 +32,7 @@ func Faults() []FaultInfo {
 // conn without.
 type fault struct {
 	FaultInfo
-	mute     bool          // never sends a byte
+	mute     bool          // answers nothing and has no boot log
 	bootTime time.Duration // does not answer for so long after each boot
 
 	setup   func(*Config)                                                   // changes what the board is

@@ -57,7 +57,7 @@ var faults = []fault{
 	{FaultInfo: FaultInfo{"silent", "The board never sends a byte.", false}, mute: true},
 	{FaultInfo: FaultInfo{"dies", "The board answers nothing more once a csr was asked.", false}, request: silentFrom(cmdCSR)},
 	{FaultInfo: FaultInfo{"dies-commit", "The board answers nothing more once a commit was asked.", false}, request: silentFrom(cmdCommit)},
-	{FaultInfo: FaultInfo{"babbling", "Text floods the console without end.", false}, plugged: babble},
+	{FaultInfo: FaultInfo{"babbling", "Text floods the console without end, nothing is answered.", false}, mute: true, plugged: babble},
 	{FaultInfo: FaultInfo{"always-busy", "keygen is answered with rc 13 for ever.", false}, request: rcOn(cmdKeygen, rcBusy, math.MaxInt)},
 	{FaultInfo: FaultInfo{"no-agent", "The board speaks SMP, but has no enrollment group.", false}, request: func(b *Board, m smp.Message, _ int) (any, bool) {
 		return plain{plainUnknown}, m.Group == b.cfg.Group

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The two commands of the README are `make demo` and `make test`. Both install
+# what is missing first and say why (scripts/install-deps.sh).
+
+VERSION  := 0.1.0
+TAGS     := migrated_fynedo,sqlite_omit_load_extension
+NOGUI    := $(TAGS),nogui
+GO       := go
+LDFLAGS  := -X main.version=$(VERSION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
+
+# One set of flags everywhere, so that the build cache hits.
+export GOFLAGS     := -buildvcs=false -tags=$(TAGS)
+export GOTOOLCHAIN := local
+export CGO_ENABLED := 1
+
+.PHONY: all demo build station stationctl firmware test check lint test-c test-go test-cmd fuzz screenshots vulncheck clean
+
+all: build
+
+demo: deps-demo build
+	bin/station demo
+
+build: station stationctl
+
+# go build decides what is stale; make only names the files.
+station: deps-build
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/station ./cmd/station
+
+stationctl: deps-build
+	$(GO) build -tags=$(NOGUI) -ldflags '$(LDFLAGS)' -o bin/stationctl ./cmd/station
+
+firmware:
+	$(MAKE) -C firmware
+
+deps-%:
+	@scripts/install-deps.sh $*
+
+test: deps-test lint build firmware test-c test-go
+
+lint:
+	$(GO) vet ./...
+	$(GO) vet -tags=$(NOGUI) ./cmd/...
+	$(GO) run $(STATICCHECK) ./...
+	@files=$$($(GO) run $(GOFUMPT) -l cmd internal ui assets firmware .ci); \
+	if [ -n "$$files" ]; then echo "gofumpt would change:"; echo "$$files"; exit 1; fi
+
+test-c:
+	$(MAKE) -C firmware test
+
+# Every skip fails, but for the reasons in .ci/skips.txt.
+test-go:
+	CGO_ENABLED=0 $(GO) vet ./internal/audit ./internal/record
+	set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
+	{ $(GO) test -json -race ./internal/... ./ui/... || true; $(GO) test -json ./cmd/... ./firmware/... || true; } > $$out; \
+	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
+
+# FUZZTIME 20s each; not part of the tests, whose seeds run in test-go.
+fuzz:
+	scripts/fuzz.sh
+
+screenshots: build
+	scripts/screenshots.sh artifacts
+
+# Needs the vulnerability database, which air-gapped builders cannot reach.
+vulncheck:
+	$(GO) run $(GOVULNCHECK) ./...
+
+clean:
+	rm -rf bin artifacts firmware/build

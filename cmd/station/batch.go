@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
+)
+
+type batchFlags struct {
+	units string
+	count int
+	ports []string
+	jobs  int
+	order string
+}
+
+func newBatch(g *globals) *cobra.Command {
+	var f batchFlags
+	c := &cobra.Command{
+		Use: "batch", Short: "provision without a screen; run again to resume", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return batch(c, g, f) },
+	}
+	c.Flags().StringVar(&f.units, "units", "", "CSV list of units: serial, and uid, slot or any profile variable")
+	c.Flags().IntVar(&f.count, "count", 0, "how many boards to start at most, 0: all")
+	c.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
+	c.Flags().IntVar(&f.jobs, "jobs", 0, "how many boards at a time, 0: all")
+	c.Flags().StringVar(&f.order, "order", "", "the work order's name, for the record")
+	return c
+}
+
+func batch(c *cobra.Command, g *globals, f batchFlags) error {
+	ctx := c.Context()
+	if f.count < 0 || f.jobs < 0 {
+		return usage(errors.New("--count and --jobs are numbers from 0"), "0 means no limit")
+	}
+	b, err := openBench(ctx, g)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	units, err := b.loadUnits(ctx, f.units)
+	if err != nil {
+		return err
+	}
+	boards, err := present(f.ports, b.product)
+	if err != nil {
+		return unfit(err, "see: station ports")
+	}
+	if missing := missing(f.ports, boards); len(missing) > 0 {
+		return usage(fmt.Errorf("there is no port %s", missing[0]), "see what is plugged in with: station ports")
+	}
+	if len(boards) == 0 {
+		return usage(errors.New("no board is plugged in"), "plug boards in, or name a port with --port; see: station ports")
+	}
+	if f.count > 0 && f.count < len(boards) {
+		boards = boards[:f.count]
+	}
+	return runBatch(ctx, c, g, b, boards, provision.Config{Jobs: f.jobs, Order: f.order, Units: units})
+}
+
+// runBatch provisions every board once and reports.
+func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, boards []seen, cfg provision.Config) error {
+	if b.product.SerialSource() == provision.SerialScan && cfg.Units == nil {
+		return usage(errors.New("this product's serials are scanned"), "give a list with --units, or use the window")
+	}
+	if err := b.diskFit(); err != nil {
+		return err
+	}
+	show := newProgress(c.OutOrStdout(), c.ErrOrStderr(), g.json, len(boards))
+	cfg.Slots, cfg.Observe = len(boards), show.event
+	st, err := b.station(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for i, p := range boards {
+		st.Attach(i+1, p.name, p.usb)
+	}
+	st.Provision()
+	// A signal stops the runs at their next commit point; each still records
+	// its end.
+	stopping := context.AfterFunc(ctx, func() { _ = st.Stop(context.Background()) })
+	defer stopping()
+	if err := st.Wait(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	sum := show.close()
+	return sum.verdict(ctx)
+}
+
+// loadUnits reads the list and marks the rows whose boards are on record.
+func (b *bench) loadUnits(ctx context.Context, path string) (*provision.Units, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usage(err, "name a readable CSV file with --units")
+	}
+	u, err := provision.LoadUnits(path, raw)
+	if err != nil {
+		return nil, usage(err, "mend the list; nothing was provisioned")
+	}
+	var failed error
+	u.Taken(func(serial string) (string, bool) {
+		entries, err := b.reader.EntriesOf(ctx, reader.Query{Serial: serial})
+		failed = errors.Join(failed, err)
+		for _, e := range entries {
+			if e.Body.Kind == record.KindIssuing {
+				return e.Body.UID, true
+			}
+		}
+		return "", false
+	})
+	if failed != nil {
+		return nil, unfit(failed, "see: station ledger verify")
+	}
+	return u, nil
+}
+
+// missing are the named ports that are not there.
+func missing(named []string, have []seen) []string {
+	var out []string
+	for _, n := range named {
+		found := false
+		for _, h := range have {
+			found = found || h.name == n
+		}
+		if !found {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/ledger"
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/port"
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/smp"
+	"provisioning.example/station/internal/tpm"
+)
+
+// bench is an opened home: everything a command needs to provision. Close
+// gives it back in the opposite order.
+type bench struct {
+	home    *home
+	log     *slog.Logger
+	tpm     *tpm.TPM
+	ledger  *ledger.Ledger
+	reader  *reader.Reader
+	who     string
+	issuer  *issuer.Issuer
+	product *provision.Product
+	profile *issuer.Profile
+	rework  []byte // DER SubjectPublicKeyInfo of the rework key
+}
+
+// openLedger opens a home for work on its ledger: lock, TPM, checkpoint key.
+// It needs no PIN.
+func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
+	log, err := g.logger()
+	if err != nil {
+		return nil, err
+	}
+	h, err := openHome(g.home)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{home: h, log: log, who: g.who()}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if err := h.acquire(); err != nil {
+		return nil, err
+	}
+	return b, b.openLedger(ctx)
+}
+
+func (b *bench) openLedger(ctx context.Context) error {
+	h := b.home
+	if err := b.openTPM(ctx); err != nil {
+		return err
+	}
+	if h.cfg.Keys.Checkpoint == nil {
+		return unfit(fmt.Errorf("%s has no checkpoint key", h.dir), "make the home anew with: station init")
+	}
+	signer, err := b.tpm.Key(ctx, *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return os.ReadFile(h.authPath()) })
+	if err != nil {
+		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? see: station doctor")
+	}
+	b.ledger, err = ledger.Open(ctx, ledger.Config{Path: h.ledgerPath(), Origin: h.origin(), Signer: signer, Log: b.log})
+	if err != nil {
+		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
+	}
+	b.reader = b.ledger.Reader()
+	i := b.tpm.Info()
+	return b.note(ctx, record.Body{
+		Kind: record.KindStart, TPM: cmp.Or(i.Manufacturer, i.Kind) + " " + i.Firmware,
+		Simulated: i.Simulated, ConfigDigest: h.digest, Origin: h.origin(),
+	})
+}
+
+func (b *bench) openTPM(ctx context.Context) error {
+	t, err := tpm.Open(ctx, tpm.Config{Spec: b.home.tpmSpec(), Log: b.log})
+	if err != nil {
+		return unfit(fmt.Errorf("the TPM %s: %w", b.home.cfg.TPM, err), "see: station doctor")
+	}
+	b.tpm = t
+	return nil
+}
+
+// openBench opens a home for provisioning: openLedger, and the PIN, the
+// issuer, product and profile.
+func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
+	b, err := openLedger(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if b.product, err = b.loadProduct(b.home.cfg.Product); err != nil {
+		return nil, err
+	}
+	if b.profile, err = loadProfile(b.home, b.product.Profile()); err != nil {
+		return nil, err
+	}
+	ca, err := authority.Load(b.home.path("ca"))
+	if err != nil {
+		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
+	}
+	pin, err := g.pin.read("PIN of the CA key")
+	if err != nil {
+		return nil, err
+	}
+	return b, b.openIssuer(ctx, ca.Chain, pin)
+}
+
+func (b *bench) openIssuer(ctx context.Context, chain []*x509.Certificate, pin []byte) error {
+	keys := b.home.cfg.Keys
+	if keys.CA == nil {
+		return unfit(fmt.Errorf("%s has no CA key", b.home.dir), "make the home anew with: station init")
+	}
+	key, err := b.tpm.Key(ctx, *keys.CA, func() ([]byte, error) { return pin, nil })
+	if err == nil {
+		err = tryPIN(ctx, key)
+	}
+	if err != nil {
+		return unfit(fmt.Errorf("the CA key: %w", err), "check PIN and TPM with: station doctor")
+	}
+	b.issuer, err = issuer.New(issuer.Config{Chain: chain, Signer: key})
+	if err != nil {
+		return unfit(err, "the certificate and the TPM's key do not belong together: station ca status")
+	}
+	if keys.Rework == nil {
+		return nil
+	}
+	rework, err := b.tpm.Key(ctx, *keys.Rework, noPIN)
+	if err != nil {
+		return unfit(fmt.Errorf("the rework key: %w", err), "check the TPM with: station doctor")
+	}
+	b.rework, err = x509.MarshalPKIXPublicKey(rework.Public())
+	return err
+}
+
+// tryPIN signs a digest that nothing else is: a wrong PIN shows before the
+// first board, not at it.
+func tryPIN(ctx context.Context, key *tpm.Key) error {
+	d := sha256.Sum256([]byte("station: is this the PIN?"))
+	_, err := key.SignContext(ctx, d[:], crypto.SHA256)
+	return err
+}
+
+// note appends an entry of the station itself.
+func (b *bench) note(ctx context.Context, body record.Body) error {
+	body.Operator, body.Software = b.who, software()
+	seqs, err := b.ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{body}})
+	if err == nil {
+		err = b.ledger.Cover(ctx, seqs[0])
+	}
+	if err != nil {
+		return unfit(fmt.Errorf("the ledger cannot be written: %w", err), "free the disk, check that it is writable, see: station doctor")
+	}
+	return nil
+}
+
+func (b *bench) loadProduct(name string) (*provision.Product, error) {
+	if name == "" {
+		return nil, usage(errors.New("no product is chosen"), `set product = "NAME" in station.toml, a file products/NAME.toml`)
+	}
+	p, err := provision.LoadProduct(b.home.path("products", name+".toml"))
+	if err != nil {
+		return nil, usage(err, "mend the product's file; see: station product check FILE")
+	}
+	return p, nil
+}
+
+// loadProfile reads profiles/NAME.toml, else the built-in profile of that name.
+func loadProfile(h *home, name string) (*issuer.Profile, error) {
+	path := h.path("profiles", name+".toml")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		p, err := issuer.BuiltinProfile(name)
+		if err != nil {
+			return nil, usage(err, "name a built-in profile, or write "+path)
+		}
+		return p, nil
+	}
+	if err != nil {
+		return nil, usage(err, "the profile must be readable")
+	}
+	p, err := issuer.ParseProfile(path, raw)
+	if err != nil {
+		return nil, usage(err, "see: station profile check FILE")
+	}
+	return p, nil
+}
+
+// station wires the procedure to this bench.
+func (b *bench) station(ctx context.Context, c provision.Config) (*provision.Station, error) {
+	c.Ledger, c.Reader, c.Issuer, c.Profile, c.Product = b.ledger, b.reader, b.issuer, b.profile, b.product
+	c.Operator, c.Software, c.ConfigDigest = b.who, software(), b.home.digest
+	c.Role, c.ReworkKeys, c.Log, c.Simulated = "technician", b.rework, b.log, b.tpm.Info().Simulated
+	if c.Open == nil {
+		c.Open = b.openPort
+	}
+	st, err := provision.New(ctx, c)
+	if err != nil {
+		return nil, unfit(err, "see: station doctor")
+	}
+	return st, nil
+}
+
+func (b *bench) openPort(ctx context.Context, name string) (smp.Stream, error) {
+	baud, dtr, rts := b.product.Line()
+	return port.Open(ctx, name, port.Options{Baud: baud, DTR: dtr, RTS: rts})
+}
+
+// Close records the stop and gives everything back.
+func (b *bench) Close() error {
+	var errs []error
+	if b.ledger != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}), b.ledger.Close())
+	}
+	if b.tpm != nil {
+		errs = append(errs, b.tpm.Close())
+	}
+	b.home.release()
+	return errors.Join(errs...)
+}
+
+// diskFit refuses to start a unit when the disk is nearly full: every step of
+// it must still find its way into the ledger.
+func (b *bench) diskFit() error {
+	free, err := freeMiB(b.home.dir)
+	if err != nil {
+		return unfit(err, "the home must lie on a mounted file system")
+	}
+	if free < b.home.cfg.MinFree {
+		return unfit(fmt.Errorf("only %d MiB are free in %s, %d are wanted", free, b.home.dir, b.home.cfg.MinFree),
+			"free some space, or lower min_free_mib in station.toml")
+	}
+	return nil
+}

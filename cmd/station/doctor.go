@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/port"
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/tpm"
+)
+
+// finding is one line of the doctor: an organ, how it is, what to do.
+type finding struct {
+	provision.Health
+	Remedy string
+}
+
+// examination is what the organs are looked at with.
+type examination struct {
+	home  *home
+	tpm   *tpm.TPM // nil when it could not be opened
+	err   error    // why
+	ports []string
+	now   time.Time
+}
+
+// organs is the one list of what is examined; the order is how it is printed.
+var organs = []struct {
+	name string
+	look func(context.Context, *examination) finding
+}{
+	{"TPM", lookTPM},
+	{"keys", lookKeys},
+	{"clock", lookClock},
+	{"disk", lookDisk},
+	{"ledger", lookLedger},
+	{"ports", lookPorts},
+	{"certificate", lookCertificate},
+}
+
+func newDoctor(g *globals) *cobra.Command {
+	var ports []string
+	c := &cobra.Command{
+		Use: "doctor", Short: "is the station fit? one line each: ok, warn or stop", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			h, err := openHome(g.home)
+			if err != nil {
+				return err
+			}
+			if err := h.acquire(); err != nil {
+				return err
+			}
+			defer h.release()
+			x := &examination{home: h, ports: ports, now: time.Now()}
+			x.tpm, x.err = tpm.Open(c.Context(), tpm.Config{Spec: h.tpmSpec(), Patience: 5 * time.Second})
+			if x.tpm != nil {
+				defer x.tpm.Close()
+			}
+			return doctor(c, g, x)
+		},
+	}
+	c.Flags().StringArrayVar(&ports, "port", nil, "a port that must be there and usable, may be repeated")
+	return c
+}
+
+func doctor(c *cobra.Command, g *globals, x *examination) error {
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+	stops := 0
+	for _, o := range organs {
+		f := o.look(c.Context(), x)
+		f.Name = o.name
+		if f.Level == provision.Stop {
+			stops++
+		}
+		if g.json {
+			if err := json.NewEncoder(c.OutOrStdout()).Encode(map[string]string{
+				"name": f.Name, "level": f.Level.String(), "text": f.Text, "remedy": f.Remedy,
+			}); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", f.Level, f.Name, oneLine(f.Text), f.Remedy)
+	}
+	t.Flush()
+	if stops > 0 {
+		return unfit(fmt.Errorf("%d of %d organs say stop", stops, len(organs)), "do what stands behind each line, then run doctor again")
+	}
+	return nil
+}
+
+func ok(format string, a ...any) finding {
+	return finding{Health: provision.Health{Level: provision.OK, Text: fmt.Sprintf(format, a...)}}
+}
+
+func warn(remedy, format string, a ...any) finding {
+	return finding{provision.Health{Level: provision.Warn, Text: fmt.Sprintf(format, a...)}, remedy}
+}
+
+func stop(remedy, format string, a ...any) finding {
+	return finding{provision.Health{Level: provision.Stop, Text: fmt.Sprintf(format, a...)}, remedy}
+}
+
+func lookTPM(ctx context.Context, x *examination) finding {
+	if x.err != nil {
+		return stop("plug it in or start it; check tpm in station.toml and who may open it", "%v", x.err)
+	}
+	if err := x.tpm.Health(ctx); err != nil {
+		return stop("start it again, or power the machine off and on", "%v", err)
+	}
+	da, err := x.tpm.DA(ctx)
+	if err != nil {
+		return stop("start it again, or power the machine off and on", "%v", err)
+	}
+	i := x.tpm.Info()
+	text := fmt.Sprintf("%s %s, wrong PINs %d of %d", i.Manufacturer, i.Firmware, da.Used, da.Max)
+	switch {
+	case da.Used >= da.Max:
+		return stop(fmt.Sprintf("wait: one try heals every %s", da.Interval), "%s: locked", text)
+	case 2*da.Used >= da.Max:
+		return warn(fmt.Sprintf("one try heals every %s", da.Interval), "%s", text)
+	case i.Simulated:
+		return warn("for tests and demonstrations only", "%s, SIMULATED", text)
+	}
+	return ok("%s", text)
+}
+
+func lookKeys(ctx context.Context, x *examination) finding {
+	const remedy = "is this the TPM the home was made with? a new or cleared TPM needs a new home"
+	if x.tpm == nil {
+		return stop(remedy, "the TPM cannot be asked")
+	}
+	k := x.home.cfg.Keys
+	for _, key := range []struct {
+		name string
+		ref  *tpm.KeyRef
+		must bool
+	}{{"CA", k.CA, true}, {"checkpoint", k.Checkpoint, true}, {"rework", k.Rework, false}} {
+		if key.ref == nil && !key.must {
+			continue
+		}
+		if key.ref == nil {
+			return stop("make the home anew with: station init", "there is no %s key", key.name)
+		}
+		if _, err := x.tpm.Key(ctx, *key.ref, noPIN); err != nil {
+			return stop(remedy, "%s key: %v", key.name, err)
+		}
+	}
+	if k.Rework == nil {
+		return warn("locked boards cannot be reworked", "no rework key")
+	}
+	return ok("CA, checkpoint and rework keys are in the TPM")
+}
+
+// noPIN is for looking at a key without using it.
+func noPIN() ([]byte, error) { return nil, errors.New("the PIN was not asked for") }
+
+func lookClock(ctx context.Context, x *examination) finding {
+	r, err := reader.Open(ctx, x.home.ledgerPath())
+	if err != nil {
+		return warn("see the ledger's line", "no ledger to compare with")
+	}
+	defer r.Close()
+	last, err := provision.LastEntry(ctx, r)
+	if err != nil {
+		return warn("see the ledger's line", "no ledger to compare with")
+	}
+	if x.now.Before(last.Add(-provision.MaxClockJump)) {
+		return stop("set the clock", "it shows %s, the ledger's last entry is of %s",
+			x.now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
+	}
+	return ok("%s UTC", x.now.UTC().Format(time.DateTime))
+}
+
+func lookDisk(_ context.Context, x *examination) finding {
+	free, err := freeMiB(x.home.dir)
+	if err != nil {
+		return stop("the home must lie on a mounted file system", "%v", err)
+	}
+	if free < x.home.cfg.MinFree {
+		return stop("free some space, or lower min_free_mib in station.toml", "%d MiB free, %d are wanted", free, x.home.cfg.MinFree)
+	}
+	return ok("%d MiB free", free)
+}
+
+func lookLedger(ctx context.Context, x *examination) finding {
+	report, err := verifyLedger(ctx, x.home, "")
+	if err != nil {
+		return stop("keep the file; QA compares it with an export or a backup", "%v", err)
+	}
+	if !report.OK() {
+		return stop("keep the file; QA compares it with an export or a backup", "%s", report.Verdict())
+	}
+	return ok("%s", report.Verdict())
+}
+
+func lookPorts(_ context.Context, x *examination) finding {
+	names := x.ports
+	if len(names) == 0 {
+		ports, err := port.List()
+		if err != nil {
+			return stop("the system's list of devices must be readable", "%v", err)
+		}
+		for _, p := range ports {
+			names = append(names, p.Name)
+		}
+	}
+	for _, n := range names {
+		if _, err := os.Stat(n); err != nil {
+			return stop("plug it in", "%v", err)
+		}
+		if err := permitted(n); err != nil {
+			return stop("do what the line says, then log in again", "%v", err)
+		}
+	}
+	return ok("%d found", len(names))
+}
+
+func lookCertificate(_ context.Context, x *examination) finding {
+	ca, err := authority.Load(x.home.path("ca"))
+	if err != nil {
+		return stop("install one: station ca request, station root sign, station ca install", "%v", err)
+	}
+	cert := ca.Intermediate()
+	left := cert.NotAfter.Sub(x.now)
+	days := int(left.Hours() / 24)
+	switch {
+	case x.now.Before(cert.NotBefore):
+		return stop("set the clock", "the intermediate begins at %s", cert.NotBefore.Format(time.DateTime))
+	case left <= 0:
+		return stop("have the root sign a new one", "the intermediate ended at %s", cert.NotAfter.Format(time.DateTime))
+	case days < 60:
+		return warn("have the root sign a new one", "the intermediate ends in %d days", days)
+	}
+	return ok("the intermediate ends in %d days", days)
+}

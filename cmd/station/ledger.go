@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"provisioning.example/station/internal/audit"
+	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/settings"
+)
+
+func newLedger(g *globals) *cobra.Command {
+	c := &cobra.Command{Use: "ledger", Short: "what happened: list, verify, export"}
+	c.AddCommand(newLedgerList(g), newLedgerVerify(g))
+	return c
+}
+
+// reading opens a home's ledger for reading; the station may work on.
+func reading(ctx context.Context, g *globals) (*home, *reader.Reader, error) {
+	h, err := openHome(g.home)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := reader.Open(ctx, h.ledgerPath())
+	if err != nil {
+		return nil, nil, unfit(err, "see: station ledger verify")
+	}
+	return h, r, nil
+}
+
+func newLedgerList(g *globals) *cobra.Command {
+	var f reader.Filter
+	var limit int
+	var before int64
+	var all bool
+	c := &cobra.Command{
+		Use: "list", Short: "how units ended, newest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if limit < 1 || limit > reader.MaxPage {
+				return usage(fmt.Errorf("--limit %d", limit), fmt.Sprintf("1 to %d", reader.MaxPage))
+			}
+			_, r, err := reading(c.Context(), g)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if !all {
+				f.Kinds = []string{record.KindEnd}
+			}
+			from := reader.Cursor{}
+			if before > 0 {
+				epoch, _, err := r.Last(c.Context())
+				if err != nil {
+					return unfit(err, "see: station ledger verify")
+				}
+				from = reader.Cursor{Epoch: epoch, Seq: before}
+			}
+			page, next, more, err := r.Page(c.Context(), f, from, limit)
+			if err != nil {
+				return unfit(err, "see: station ledger verify")
+			}
+			if g.json {
+				return rawEntries(c.OutOrStdout(), page)
+			}
+			if err := listing(c, page); err != nil || !more {
+				return err
+			}
+			fmt.Fprintf(c.ErrOrStderr(), "older ones: --before %d\n", next.Seq)
+			return nil
+		},
+	}
+	c.Flags().IntVar(&limit, "limit", 50, "how many")
+	c.Flags().Int64Var(&before, "before", 0, "only entries before this one")
+	c.Flags().BoolVar(&all, "all", false, "every kind of entry, not only how units ended")
+	c.Flags().StringVar(&f.SerialPrefix, "serial", "", "serials that begin so")
+	c.Flags().StringVar(&f.UID, "uid", "", "one board")
+	c.Flags().StringVar(&f.Outcome, "outcome", "", "passed, failed, error or aborted")
+	c.Flags().StringVar(&f.Fault, "fault", "", "one fault code")
+	c.Flags().StringVar(&f.Order, "order", "", "one work order")
+	return c
+}
+
+func listing(c *cobra.Command, page []record.Entry) error {
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "ENTRY\tTIME\tKIND\tSERIAL\tOUTCOME\tFAULT\tCERTIFICATE\tOPERATOR")
+	for _, e := range page {
+		b := e.Body
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%.16s\t%s\n", e.Seq, b.Time, b.Kind, b.Serial, b.Outcome, b.Fault, b.CertSerial, b.Operator)
+	}
+	return t.Flush()
+}
+
+func newLedgerVerify(g *globals) *cobra.Command {
+	var root string
+	c := &cobra.Command{
+		Use: "verify", Short: "is the ledger what was written? one line, and every finding", Args: cobra.NoArgs,
+		Long: `verify hashes everything again, checks every signature and follows every unit.
+The anchor is the root certificate: name your own copy with --root; without it
+the one in the station's home is taken, which proves less.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			h, err := openHome(g.home)
+			if err != nil {
+				return err
+			}
+			report, err := verifyLedger(c.Context(), h, root)
+			if err != nil {
+				return unfit(err, "keep the file; QA compares it with an export or a backup")
+			}
+			if g.json {
+				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
+			} else {
+				_, err = fmt.Fprintln(c.OutOrStdout(), report.Verdict())
+				for _, f := range report.Findings {
+					fmt.Fprintln(c.OutOrStdout(), " ", f)
+				}
+			}
+			if err == nil && !report.OK() {
+				err = unfit(fmt.Errorf("the ledger has %d findings", report.Wrong), "keep the file; QA compares it with an export or a backup")
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&root, "root", "", "root certificate to judge by")
+	return c
+}
+
+// verifyLedger audits a home's ledger. root names the auditor's own root
+// certificate, "" stands for the installed one.
+func verifyLedger(ctx context.Context, h *home, root string) (*audit.Report, error) {
+	r, err := reader.Open(ctx, h.ledgerPath())
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if err := r.Check(ctx); err != nil {
+		return nil, err
+	}
+	var a audit.Anchors
+	in, err := authority.Load(h.path("ca"))
+	switch {
+	case errors.Is(err, authority.ErrNotInstalled):
+	case err != nil:
+		return nil, err
+	default:
+		a.Root, a.Issuers = in.Root(), in.Chain[:len(in.Chain)-1]
+		if in.Checkpoint != nil {
+			a.Certificates = []*x509.Certificate{in.Checkpoint}
+		}
+	}
+	if root != "" {
+		if a.Root, err = readCertificate(root); err != nil {
+			return nil, usage(err, "name a PEM certificate with --root")
+		}
+	}
+	return audit.Verify(ctx, r, a)
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	raw, err := settings.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	b, _ := pem.Decode(raw)
+	if b == nil || b.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	return x509.ParseCertificate(b.Bytes)
+}
+
+// writeChains writes each passed unit's chain as SERIAL.pem, leaf first.
+func (b *bench) writeChains(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return b.reader.Scan(ctx, b.ledger.Origin().Epoch, 1, func(e record.Entry) error {
+		if e.Body.Kind != record.KindEnd || e.Body.Outcome != record.Passed {
+			return nil
+		}
+		leaf, err := b.reader.Blob(ctx, e.Body.Cert)
+		if err != nil {
+			return err
+		}
+		var out []byte
+		for _, der := range b.issuer.Chain(leaf) {
+			out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+		}
+		return settings.Write(filepath.Join(dir, fileName(e.Body.Serial)+".pem"), out, 0o644)
+	})
+}
+
+// fileName makes a serial a plain file name: it may hold slashes and colons.
+func fileName(serial string) string {
+	out := []byte(serial)
+	for i, c := range out {
+		if c == '/' || c == ':' || c == ' ' {
+			out[i] = '_'
+		}
+	}
+	return string(out)
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
+)
+
+// progress shows a batch: one live line a slot on a terminal, one plain line a
+// unit on a pipe, one JSON object a unit with --json.
+type progress struct {
+	out  io.Writer
+	json bool
+	bars *mpb.Progress // nil on a pipe
+	mu   sync.Mutex    // guards what follows, and out
+	bar  map[int]*bar
+	sum  summary
+	ends []provision.Result
+}
+
+type bar struct {
+	*mpb.Bar
+	text string // shown behind the bar; guarded by progress.mu
+}
+
+type summary struct{ passed, failed, errors, aborted int }
+
+func newProgress(out, people io.Writer, asJSON bool, slots int) *progress {
+	p := &progress{out: out, json: asJSON, bar: map[int]*bar{}}
+	if f, ok := people.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !asJSON {
+		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(28))
+		for i := range slots {
+			p.addBar(i + 1)
+		}
+	}
+	return p
+}
+
+func (p *progress) addBar(slot int) {
+	b := &bar{text: "waiting"}
+	b.Bar = p.bars.AddBar(int64(len(provision.Steps())),
+		mpb.PrependDecorators(decor.Name(fmt.Sprintf("slot %-3d", slot))),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return b.text
+		})))
+	p.bar[slot] = b
+}
+
+// event takes what a station tells; it is called from the runs' goroutines.
+func (p *progress) event(e provision.Event) {
+	p.mu.Lock()
+	b := p.bar[e.Slot.Slot]
+	if b != nil {
+		b.text = e.Slot.State.String() + " " + e.Slot.Serial + " " + e.Slot.Note
+	}
+	if e.End != nil {
+		p.ended(*e.End)
+	}
+	p.mu.Unlock()
+	if b == nil { // a bar's decorators take the lock: touch it without
+		return
+	}
+	b.SetCurrent(int64(max(e.Slot.Step, 0)))
+	if e.End != nil && e.End.Fault != nil {
+		b.Abort(false)
+	}
+}
+
+func (p *progress) ended(r provision.Result) {
+	switch r.Outcome {
+	case record.Passed:
+		p.sum.passed++
+	case record.Failed:
+		p.sum.failed++
+	case record.Aborted:
+		p.sum.aborted++
+	default:
+		p.sum.errors++
+	}
+	p.ends = append(p.ends, r)
+	switch {
+	case p.json:
+		p.object(unitObject(r))
+	case p.bars == nil:
+		fmt.Fprintln(p.out, unitLine(r))
+	}
+}
+
+func unitLine(r provision.Result) string {
+	s := fmt.Sprintf("slot %d  %-7s  %s  entry %d  %.1f s", r.Slot, r.Outcome, r.Serial, r.Entry, r.Duration.Seconds())
+	if r.Fault != nil {
+		s += "  " + oneLine(r.Fault.Error()) + "  " + r.Fault.Remedy
+	}
+	return s
+}
+
+func unitObject(r provision.Result) map[string]any {
+	o := map[string]any{
+		"event": "unit", "slot": r.Slot, "port": r.Port, "serial": r.Serial, "uid": r.UID, "outcome": r.Outcome,
+		"seq": r.Entry, "cert_sha256": r.CertSHA256, "cert_serial": r.CertSerial,
+		"duration_ms": r.Duration.Milliseconds(), "attempt": r.Attempt, "retries": r.Retries,
+	}
+	if r.Fault != nil {
+		o["fault"], o["step"], o["detail"] = r.Fault.Code, r.Step, oneLine(r.Fault.Error())
+	}
+	return o
+}
+
+func (p *progress) object(o map[string]any) {
+	_ = json.NewEncoder(p.out).Encode(o) // a closed pipe must not stop the line
+}
+
+// close ends the display with the summary.
+func (p *progress) close() summary {
+	if p.bars != nil {
+		p.bars.Wait()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.sum
+	switch {
+	case p.json:
+		p.object(map[string]any{"event": "summary", "passed": s.passed, "failed": s.failed, "error": s.errors, "aborted": s.aborted})
+	default:
+		if p.bars != nil {
+			p.table()
+		}
+		fmt.Fprintf(p.out, "%d passed, %d failed, %d errors of the station, %d aborted\n", s.passed, s.failed, s.errors, s.aborted)
+	}
+	return s
+}
+
+func (p *progress) table() {
+	t := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "SLOT\tOUTCOME\tSERIAL\tCERTIFICATE\tENTRY\tSECONDS\tFAULT")
+	for _, r := range p.ends {
+		fault := ""
+		if r.Fault != nil {
+			fault = r.Fault.Code + " " + r.Fault.Sentence
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%.16s\t%d\t%.1f\t%s\n", r.Slot, r.Outcome, r.Serial, r.CertSerial, r.Entry, r.Duration.Seconds(), fault)
+	}
+	t.Flush()
+}
+
+// verdict is the batch's exit code.
+func (s summary) verdict(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, fmt.Errorf("interrupted: %d of the boards were stopped", s.aborted), "everything is on record; the same command goes on"}
+	case s.errors > 0:
+		return &exitError{exitUnfit, fmt.Errorf("%d boards could not be finished because of the station", s.errors), "see: station doctor"}
+	case s.failed+s.aborted > 0:
+		return &exitError{exitUnits, fmt.Errorf("%d boards did not pass", s.failed+s.aborted), "see the faults above; a retry is always safe"}
+	}
+	return nil
+}

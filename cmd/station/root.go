@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// globals are the flags every command knows.
+type globals struct {
+	home     string
+	operator string
+	logLevel string
+	json     bool
+	yes      bool
+	pin      secretFlags
+}
+
+// newRoot builds the command tree: one file per subcommand.
+func newRoot() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:   "station",
+		Short: "give every board its own X.509 identity, and prove it afterwards",
+		Long: `station provisions boards on a production line: each makes its own key, gets a
+certificate signed by the TPM of this station, proves it, and is recorded in a
+ledger that shows any tampering. Without a command it opens the window.`,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&g.home, "home", defaultHome(), "the station's home folder (or STATION_HOME)")
+	f.StringVar(&g.operator, "operator", "", "who is at the bench (default os:NAME of the login)")
+	f.StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error, on standard error")
+	f.BoolVar(&g.json, "json", false, "machine-readable output on standard output")
+	f.BoolVar(&g.yes, "yes", false, "answer every question with yes")
+	f.StringVar(&g.pin.file, "pin-file", "", "file that holds the CA key's PIN")
+	f.IntVar(&g.pin.fd, "pin-fd", -1, "open descriptor that holds the CA key's PIN")
+	addWindow(root, g)
+	root.AddCommand(
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newBatch(g), newUnit(g),
+		newLedger(g), newProfile(g), newProduct(g), newDoctor(g), newVersion(g),
+	)
+	return root
+}
+
+// defaultHome is STATION_HOME, else a folder beside the user's other data.
+func defaultHome() string {
+	if dir := os.Getenv("STATION_HOME"); dir != "" {
+		return dir
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "station")
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "station-home"
+	}
+	return filepath.Join(dir, ".local", "share", "station")
+}
+
+// logger writes to standard error at the level asked for.
+func (g *globals) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(g.logLevel)); err != nil {
+		return nil, usage(fmt.Errorf("--log-level %q", g.logLevel), "allowed: debug, info, warn, error")
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+// who is the operator every entry names.
+func (g *globals) who() string {
+	if g.operator != "" {
+		return g.operator
+	}
+	if u, err := user.Current(); err == nil {
+		return "os:" + u.Username
+	}
+	return fmt.Sprintf("os:%d", os.Getuid())
+}
+
+// software names the program on every entry.
+func software() string { return "station " + version }

@@ -30,7 +30,7 @@ func moveClaims(tx *sql.Tx, epoch int, seq int64, b record.Body) error {
 		_, err := tx.Exec(`DELETE FROM claim WHERE kind = 'run' AND value = ?`, b.Run)
 		return err
 	}
-	if !record.MayClaim(b.Kind) {
+	if b.Kind != record.KindBegun {
 		return nil
 	}
 	_, err := tx.Exec(`INSERT INTO claim (kind, value, epoch, seq) VALUES ('run', ?, ?, ?) ON CONFLICT DO NOTHING`, b.Run, epoch, seq)

@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
 )
@@ -141,7 +144,7 @@ const (
 	ClaimUID    = "uid"
 	ClaimSPKI   = "spki"
 
-	// ClaimRun is held by every run that has not ended. It is derived from run, kind and end and never written into an entry.
+	// ClaimRun is held by every run from its begun to its end entry. It is derived from these and never written into an entry.
 	ClaimRun = "run"
 )
 
@@ -158,6 +161,22 @@ func ParseTime(s string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%q is not a time of the form %s", s, timeLayout)
 	}
 	return t, nil
+}
+
+// Plain makes a text of a field out of any bytes, such as what a board said: what cannot be printed becomes a question mark,
+// and the end is cut off after limit bytes, at a character.
+func Plain(s string, limit int) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == utf8.RuneError || r != ' ' && !unicode.IsPrint(r) {
+			r = '?'
+		}
+		if b.Len()+utf8.RuneLen(r) > limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // Encode checks b against the tables and returns its canonical form (RFC 8785): the very bytes that are stored, hashed and signed for.

@@ -224,3 +224,6 @@ func ReadCheckpoint(signed []byte) (Checkpoint, error) {
 	}
 	return ParseCheckpoint(string(signed[:at+1]))
 }
+
+// SPKI is the checkpoint key as DER SubjectPublicKeyInfo.
+func (v *Verifier) SPKI() []byte { return bytes.Clone(v.spki) }

@@ -2,22 +2,7 @@
 
 package record
 
-import (
-	"fmt"
-	"slices"
-)
-
-// MayClaim reports whether entries of a kind may take claims; a run that has one of them is open until its end.
-func MayClaim(kind string) bool {
-	k, _ := kindNamed(kind)
-	return slices.Contains(k.Optional, "claims")
-}
-
-// MayRelease reports whether entries of a kind may release claims.
-func MayRelease(kind string) bool {
-	k, _ := kindNamed(kind)
-	return slices.Contains(k.Optional, "releases")
-}
+import "fmt"
 
 // Says is the value that an entry can claim of a kind, or "" if it does not tell.
 func (b Body) Says(claim string) string {
@@ -34,8 +19,9 @@ func (b Body) Says(claim string) string {
 
 // ClaimSet is what live units hold, rebuilt entry by entry. The zero value is the set of an empty ledger.
 type ClaimSet struct {
-	held map[Claim]holding
-	live map[string][]liveCertificate // by unit: since its last rework or scrap, and not revoked
+	held    map[Claim]holding
+	live    map[string][]liveCertificate // by unit: since its last rework or scrap
+	revoked map[string]bool              // by certificate digest
 }
 
 type liveCertificate struct{ digest, serial string }
@@ -50,7 +36,7 @@ type holding struct {
 // It returns what is against the rules: a value taken from another unit, or given back by a unit with a certificate.
 func (s *ClaimSet) Apply(e Entry) (wrong []string) {
 	if s.held == nil {
-		s.held, s.live = map[Claim]holding{}, map[string][]liveCertificate{}
+		s.held, s.live, s.revoked = map[Claim]holding{}, map[string][]liveCertificate{}, map[string]bool{}
 	}
 	b := e.Body
 	for _, c := range b.Releases {
@@ -59,8 +45,8 @@ func (s *ClaimSet) Apply(e Entry) (wrong []string) {
 		case held && h.unit != b.Unit():
 			wrong = append(wrong, fmt.Sprintf("releases %s %s of board %s", c.Kind, c.Value, h.unit))
 			continue
-		case b.Kind == KindEnd && len(s.live[b.Unit()]) > 0:
-			wrong = append(wrong, fmt.Sprintf("releases %s %s although certificate %s was issued to the unit", c.Kind, c.Value, s.live[b.Unit()][0].serial))
+		case b.Kind == KindEnd && s.liveSerial(b.Unit()) != "":
+			wrong = append(wrong, fmt.Sprintf("releases %s %s although certificate %s was issued to the unit", c.Kind, c.Value, s.liveSerial(b.Unit())))
 			continue
 		}
 		delete(s.held, c)
@@ -85,7 +71,7 @@ func (s *ClaimSet) applyRun(e Entry) {
 	}
 	if e.Body.Kind == KindEnd {
 		delete(s.held, run)
-	} else if _, held := s.held[run]; !held && MayClaim(e.Body.Kind) {
+	} else if _, held := s.held[run]; !held && e.Body.Kind == KindBegun {
 		s.held[run] = holding{"", e.Epoch, e.Seq}
 	}
 }
@@ -95,12 +81,20 @@ func (s *ClaimSet) applyLife(b Body) {
 	case KindIssued, KindRenewed:
 		s.live[b.Unit()] = append(s.live[b.Unit()], liveCertificate{b.Cert, b.CertSerial})
 	case KindRevoked:
-		if b.Unit() != "" {
-			s.live[b.Unit()] = slices.DeleteFunc(s.live[b.Unit()], func(c liveCertificate) bool { return c.digest == b.Cert })
-		}
+		s.revoked[b.Cert] = true
 	case KindRework, KindScrap:
 		delete(s.live, b.Unit())
 	}
+}
+
+// liveSerial is the serial number of a certificate that the unit has and that was not revoked, or "".
+func (s *ClaimSet) liveSerial(unit string) string {
+	for _, c := range s.live[unit] {
+		if !s.revoked[c.digest] {
+			return c.serial
+		}
+	}
+	return ""
 }
 
 // Holds reports whether the unit holds the claim.

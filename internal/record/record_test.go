@@ -187,3 +187,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestPlainIsAlwaysAllowed(t *testing.T) {
+	for in, want := range map[string]string{
+		"as it is":            "as it is",
+		"two\nlines\ttab":     "two?lines?tab",
+		"\x00\x1b[31mred":     "??[31mred",
+		"broken \xff byte":    "broken ? byte",
+		"turned \u202e":       "turned ?",
+		"Prüfung 中文":          "Prüfung 中文",
+		"123456789012345678€": "123456789012345678",
+	} {
+		if got := record.Plain(in, 20); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+		b := record.Example(record.KindStop)
+		b.Detail = record.Plain(in, 20)
+		if _, err := b.Encode(); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}

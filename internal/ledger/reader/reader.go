@@ -17,11 +17,19 @@ import (
 
 // Reader is a pool of read-only connections to one ledger. Its methods may be called at the same time and see only committed entries.
 type Reader struct {
-	db   *sql.DB
-	path string
+	db    querier
+	pool  *sql.DB
+	path  string
+	close func() error
 }
 
-// poolSize bounds the readers of one process; audit needs two at once.
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Querier
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// poolSize bounds the connections of one process.
 const poolSize = 4
 
 // Open opens an existing ledger for reading while another process may write it.
@@ -40,11 +48,25 @@ func Open(ctx context.Context, path string) (*Reader, error) {
 	if err := checkSchema(ctx, path, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Reader{db: db, path: path}, nil
+	return &Reader{db: db, pool: db, path: path, close: db.Close}, nil
 }
 
-// Close ends all connections.
-func (r *Reader) Close() error { return r.db.Close() }
+// Snapshot returns a reader of the ledger as it is now, whatever is written later. It must be closed, and soon:
+// while it is open the write-ahead log grows.
+func (r *Reader) Snapshot(ctx context.Context) (*Reader, error) {
+	tx, err := r.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	s := &Reader{db: tx, pool: r.pool, path: r.path, close: tx.Rollback}
+	if _, _, err := s.Last(ctx); err != nil { // the first read fixes what is seen
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends all connections, or the snapshot.
+func (r *Reader) Close() error { return r.close() }
 
 // Path is the file this reader reads.
 func (r *Reader) Path() string { return r.path }

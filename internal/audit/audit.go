@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit tells whether a ledger is what it claims to be. It needs no database, TPM or cgo: it reads a [Source],
+// hashes everything again, checks every signature, rebuilds what is derived and follows the life of every unit.
+//
+// What a ledger says of itself proves nothing about who wrote it: that takes an [Anchors] value from elsewhere.
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/record"
+)
+
+// Source is a ledger at one moment: a snapshot of the database, or a bundle. The order of what it yields is by epoch, then number.
+type Source interface {
+	Raw(ctx context.Context, epoch int, seq int64) iter.Seq2[record.Entry, error]
+	Checkpoints(ctx context.Context) iter.Seq2[record.StoredCheckpoint, error]
+	Nodes(ctx context.Context, epoch int) iter.Seq2[record.StoredNode, error]
+	Claims(ctx context.Context) iter.Seq2[record.HeldClaim, error]
+	Blob(ctx context.Context, digest string) ([]byte, error)
+}
+
+// Anchors is what the auditor knows from elsewhere. The zero value knows nothing.
+type Anchors struct {
+	// Root is the root certificate. The issuers found in the ledger and in Issuers must chain to it.
+	Root    *x509.Certificate
+	Issuers []*x509.Certificate
+
+	// Keys are checkpoint keys, one for each epoch that is to be proven. Certificates are certificates of checkpoint keys:
+	// one counts if Root issued it; it names the origin it speaks for.
+	Keys         []*record.Verifier
+	Certificates []*x509.Certificate
+
+	// Known are signed checkpoints seen earlier, on a bundle or a proof. The ledger must contain what they cover.
+	Known [][]byte
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Epoch int
+	Seq   int64  // entry, 0 where the finding is not about one
+	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, receipt or anchor
+	What  string
+}
+
+func (f Finding) String() string {
+	if f.Seq == 0 {
+		return fmt.Sprintf("%s: %s", f.Area, f.What)
+	}
+	return fmt.Sprintf("%s: entry %d of epoch %d %s", f.Area, f.Seq, f.Epoch, f.What)
+}
+
+// maxFindings bounds a report: a ledger that is wrong everywhere need not be listed.
+const maxFindings = 1000
+
+// Report is the result of an audit.
+type Report struct {
+	Origins      []string // one for each epoch
+	Entries      int64
+	Checkpoints  int64
+	Uncovered    int64 // entries after the newest checkpoint
+	Certificates int64
+	Receipts     int64
+	Passed       int64 // runs
+	Open         int64 // runs without an end
+	Proven       bool  // every checkpoint was signed by a key that the anchors vouch for
+	ChainsProven bool  // every certificate chains to the anchors' root
+	Wrong        int64 // findings, counted
+	Findings     []Finding
+}
+
+// OK reports whether nothing is wrong.
+func (r *Report) OK() bool { return r.Wrong == 0 }
+
+// Verdict is the report in one line.
+func (r *Report) Verdict() string {
+	content := fmt.Sprintf("%d entries, %d checkpoints, %d certificates, %d receipts, %d passed, %d open", r.Entries, r.Checkpoints, r.Certificates, r.Receipts, r.Passed, r.Open)
+	switch {
+	case !r.OK():
+		return fmt.Sprintf("NOT VALID: %d findings in %s; first: %s", r.Wrong, content, r.Findings[0])
+	case !r.Proven:
+		content = "self-consistent, origin not proven: " + content
+	default:
+		content = "valid, origin proven: " + content
+	}
+	if !r.ChainsProven {
+		content += "; no root given, certificate chains not proven"
+	}
+	if r.Uncovered > 0 {
+		content += fmt.Sprintf("; the last %d entries are not covered by a checkpoint yet", r.Uncovered)
+	}
+	return content
+}
+
+// auditor is one audit. The goroutine that walks owns everything but the report's findings.
+type auditor struct {
+	source Source
+	keys   map[record.Origin]*record.Verifier
+	known  []record.Checkpoint
+	certs  *certificates
+	claims record.ClaimSet
+	life   life
+	pool   pool
+
+	mu     sync.Mutex // guards the report's counters and findings, which the pool writes too
+	report Report
+}
+
+// Verify audits a source. An error means that the audit could not be done (the source does not read, the context ended);
+// everything that is wrong with the ledger is in the report.
+func Verify(ctx context.Context, source Source, anchors Anchors) (*Report, error) {
+	a := &auditor{source: source}
+	if err := a.prepare(anchors); err != nil {
+		return nil, err
+	}
+	a.pool.start(ctx)
+	err := errors.Join(a.walk(ctx), ctx.Err())
+	a.pool.wait()
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	a.report.ChainsProven = anchors.Root != nil && !a.found("certificate")
+	a.report.Proven = a.report.Proven && len(a.report.Origins) > 0 && !a.found("checkpoint")
+	slices.SortStableFunc(a.report.Findings, func(x, y Finding) int {
+		return cmp.Or(cmp.Compare(x.Epoch, y.Epoch), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.Area, y.Area))
+	})
+	return &a.report, nil
+}
+
+func (a *auditor) wrong(epoch int, seq int64, area, format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.report.Wrong++
+	if len(a.report.Findings) < maxFindings {
+		a.report.Findings = append(a.report.Findings, Finding{epoch, seq, area, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (a *auditor) found(area string) bool {
+	return slices.ContainsFunc(a.report.Findings, func(f Finding) bool { return f.Area == area })
+}
+
+// prepare sorts the anchors. An anchor that cannot be used is a mistake of the caller's, not of the ledger.
+func (a *auditor) prepare(anchors Anchors) error {
+	a.report.Proven = true
+	a.keys = map[record.Origin]*record.Verifier{}
+	for _, v := range anchors.Keys {
+		a.keys[v.Origin()] = v
+	}
+	a.certs = newCertificates(anchors.Root, anchors.Issuers)
+	for _, c := range anchors.Certificates {
+		if anchors.Root == nil {
+			return errors.New("audit: a checkpoint key's certificate proves nothing without its root")
+		}
+		if err := c.CheckSignatureFrom(anchors.Root); err != nil {
+			return fmt.Errorf("audit: checkpoint key's certificate %s was not issued by the given root: %w", c.Subject, err)
+		}
+		name, err := issuer.LedgerOrigin(c)
+		if err != nil {
+			return fmt.Errorf("audit: checkpoint key's certificate: %w", err)
+		}
+		origin, err := record.ParseOrigin(name)
+		if err != nil {
+			return fmt.Errorf("audit: checkpoint key's certificate: %w", err)
+		}
+		v, err := record.NewVerifier(origin, c.PublicKey)
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		if given := a.keys[origin]; given != nil && !bytes.Equal(c.RawSubjectPublicKeyInfo, given.SPKI()) {
+			return fmt.Errorf("audit: given key and certificate of %s differ", origin)
+		}
+		a.keys[origin] = v
+	}
+	return a.prepareKnown(anchors.Known)
+}
+
+func (a *auditor) prepareKnown(known [][]byte) error {
+	for _, note := range known {
+		c, err := record.ReadCheckpoint(note)
+		if err != nil {
+			return fmt.Errorf("audit: known %w", err)
+		}
+		if v := a.keys[c.Origin]; v != nil {
+			if _, err := v.Open(note); err != nil {
+				return fmt.Errorf("audit: known %w", err)
+			}
+		}
+		a.known = append(a.known, c)
+	}
+	slices.SortFunc(a.known, func(x, y record.Checkpoint) int {
+		return cmp.Or(cmp.Compare(x.Origin.Epoch, y.Origin.Epoch), cmp.Compare(x.Size, y.Size))
+	})
+	return nil
+}

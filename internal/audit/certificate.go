@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"provisioning.example/station/internal/record"
+)
+
+// certificates are the issuers known so far, by subject key id in hex.
+type certificates struct {
+	root *x509.Certificate
+
+	mu      sync.Mutex // guards what follows: the walker adds, the pool asks
+	issuers map[string]*x509.Certificate
+	proven  map[string][]*x509.Certificate // checked paths, by the id of their first issuer
+}
+
+func newCertificates(root *x509.Certificate, issuers []*x509.Certificate) *certificates {
+	c := &certificates{root: root, issuers: map[string]*x509.Certificate{}, proven: map[string][]*x509.Certificate{}}
+	for _, i := range issuers {
+		c.add(i)
+	}
+	return c
+}
+
+func (c *certificates) add(issuer *x509.Certificate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id := hex.EncodeToString(issuer.SubjectKeyId); c.issuers[id] == nil {
+		c.issuers[id] = issuer
+	}
+}
+
+// maxPath bounds the issuers between a unit's certificate and the root.
+const maxPath = 3
+
+// path returns the issuers from the one named to the last below the root, each checked against the next,
+// and against the root where one is given.
+func (c *certificates) path(id string) ([]*x509.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if path := c.proven[id]; path != nil {
+		return path, nil
+	}
+	issuer := c.issuers[id]
+	if issuer == nil {
+		return nil, errors.New("its issuer is neither in the ledger nor given")
+	}
+	path := []*x509.Certificate{issuer}
+	for {
+		last := path[len(path)-1]
+		next := c.issuers[hex.EncodeToString(last.AuthorityKeyId)]
+		switch {
+		case c.root != nil && last.CheckSignatureFrom(c.root) == nil,
+			c.root == nil && (next == nil || next == last):
+			c.proven[id] = path
+			return path, nil
+		case next == nil || next == last || len(path) == maxPath:
+			return path, fmt.Errorf("issuer %s does not chain to the given root", last.Subject)
+		}
+		if err := last.CheckSignatureFrom(next); err != nil {
+			return path, fmt.Errorf("issuer %s was not issued by %s: %w", last.Subject, next.Subject, err)
+		}
+		path = append(path, next)
+	}
+}
+
+// authority takes an intermediate that a ca entry stores. An entry may name one that is not stored.
+func (a *auditor) authority(ctx context.Context, e record.Entry) {
+	if e.Body.Cert == "" {
+		return
+	}
+	der, err := a.source.Blob(ctx, e.Body.Cert)
+	if err != nil {
+		return
+	}
+	if sum := sha256.Sum256(der); hex.EncodeToString(sum[:]) != e.Body.Cert {
+		a.wrong(e.Epoch, e.Seq, "blob", "names cert_sha256 %s, but what is stored under it was changed", e.Body.Cert)
+		return
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.wrong(e.Epoch, e.Seq, "certificate", "is of an issuer that does not parse: %v", err)
+		return
+	}
+	a.certs.add(cert)
+}
+
+// certificate compares a certificate with its entry and the recorded TBS bytes, and checks who signed it.
+func (a *auditor) certificate(e record.Entry, der, tbs []byte) {
+	wrong := func(format string, args ...any) { a.wrong(e.Epoch, e.Seq, "certificate", format, args...) }
+	b := e.Body
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		wrong("stores a certificate that does not parse: %v", err)
+		return
+	}
+	if tbs != nil && !bytes.Equal(cert.RawTBSCertificate, tbs) {
+		wrong("stores a certificate over other bytes than the recorded ones")
+	}
+	if spki := sha256.Sum256(cert.RawSubjectPublicKeyInfo); hex.EncodeToString(spki[:]) != b.SPKI {
+		wrong("stores a certificate for another key")
+	}
+	if serial := hexSerial(cert); serial != b.CertSerial {
+		wrong("stores a certificate with serial number %s, not %s", serial, b.CertSerial)
+	}
+	if record.Timestamp(cert.NotBefore) != b.NotBefore || record.Timestamp(cert.NotAfter) != b.NotAfter {
+		wrong("stores a certificate with another validity: %s to %s", cert.NotBefore, cert.NotAfter)
+	}
+	if id := hex.EncodeToString(cert.AuthorityKeyId); id != b.IssuerKey {
+		wrong("stores a certificate of issuer %s, not %s", id, b.IssuerKey)
+	}
+	path, err := a.certs.path(b.IssuerKey)
+	if path == nil && a.certs.root == nil {
+		return // nothing to compare with: the verdict says that chains are not proven
+	}
+	if err != nil {
+		wrong("stores a certificate whose chain is not proven: %v", err)
+		return
+	}
+	issuer := path[0]
+	if err := cert.CheckSignatureFrom(issuer); err != nil {
+		wrong("stores a certificate that %s did not sign: %v", issuer.Subject, err)
+	}
+	if cert.NotAfter.After(issuer.NotAfter) {
+		wrong("stores a certificate that outlives its issuer")
+	}
+}
+
+// hexSerial is a serial number as whole bytes.
+func hexSerial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
+
+// receipt checks the board's own signature, and that it is about this unit and what the entry says was written.
+func (a *auditor) receipt(e record.Entry, der []byte) {
+	wrong := func(format string, args ...any) { a.wrong(e.Epoch, e.Seq, "receipt", format, args...) }
+	b, r := e.Body, e.Body.Receipt
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		wrong("cannot be checked: the certificate does not parse: %v", err)
+		return
+	}
+	if err := r.Verify(cert.PublicKey); err != nil {
+		wrong("has a %v", err)
+	}
+	for _, f := range []struct{ name, have, want string }{
+		{"uid", r.UID, b.UID},
+		{"anchors digest", r.Anchors, b.Anchors},
+		{"rework digest", r.Rework, b.Rework},
+		{"chain digest", r.Chain, b.ChainReadBack},
+	} {
+		if f.have != f.want {
+			wrong("has a receipt over %s %q, not %q", f.name, f.have, f.want)
+		}
+	}
+	if root := a.certs.root; root != nil && r.Root != "" {
+		if sum := sha256.Sum256(root.Raw); hex.EncodeToString(sum[:]) != r.Root {
+			wrong("has a receipt of a board that pins another root")
+		}
+	}
+	if path, err := a.certs.path(hex.EncodeToString(cert.AuthorityKeyId)); err == nil && a.certs.root != nil {
+		// The chain object: leaf first, root left out (protocol, objects).
+		chain := sha256.New()
+		chain.Write(der)
+		for _, issuer := range path {
+			chain.Write(issuer.Raw)
+		}
+		if hex.EncodeToString(chain.Sum(nil)) != r.Chain {
+			wrong("has a receipt over another chain than the unit's certificate and its issuers")
+		}
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+
+	"provisioning.example/station/internal/provision"
+)
+
+// description is the screen for a machine: one line of JSON whenever it
+// changed. Places are pixels from the upper left corner of the window's
+// content, so that a test can press what a person would press.
+type description struct {
+	Screen   string            `json:"screen"`
+	Buttons  []describedButton `json:"buttons"`
+	Slots    []describedSlot   `json:"slots"`
+	Counters describedCounters `json:"counters"`
+	Message  string            `json:"message,omitempty"` // what the scan field complains about
+	Stopped  string            `json:"stopped,omitempty"` // the code of the fault that stopped the line
+}
+
+type describedButton struct {
+	Name    string `json:"name"`
+	X       int    `json:"x"`
+	Y       int    `json:"y"`
+	W       int    `json:"w"`
+	H       int    `json:"h"`
+	Enabled bool   `json:"enabled"`
+}
+
+type describedSlot struct {
+	Slot   int    `json:"slot"`
+	State  string `json:"state"`
+	Serial string `json:"serial"`
+	Step   string `json:"step"` // code of the step under way or failed, "" before the first and after the last
+	Fault  string `json:"fault"`
+	Entry  int64  `json:"entry"`
+}
+
+type describedCounters struct {
+	Passed    int `json:"passed"`
+	Failed    int `json:"failed"`
+	FirstPass int `json:"first_pass"`
+	PerHour   int `json:"per_hour"`
+	Ready     int `json:"ready"`
+}
+
+// describeButton finds a button on the canvas.
+func describeButton(c fyne.Canvas, o fyne.CanvasObject, name string, enabled bool) describedButton {
+	pos := fyne.CurrentApp().Driver().AbsolutePositionForObject(o)
+	x, y := c.PixelCoordinateForPosition(pos)
+	right, bottom := c.PixelCoordinateForPosition(pos.AddXY(o.Size().Width, o.Size().Height))
+	return describedButton{Name: name, X: x, Y: y, W: right - x, H: bottom - y, Enabled: enabled}
+}
+
+// describeSlots tells the slots without their times, which change all the
+// while.
+func describeSlots(views []provision.SlotView, steps []provision.StepInfo) []describedSlot {
+	out := make([]describedSlot, 0, len(views))
+	for _, v := range views {
+		d := describedSlot{Slot: v.Slot, State: v.State.String(), Serial: v.Serial, Entry: v.Entry}
+		if v.Step >= 0 && v.Step < len(steps) {
+			d.Step = steps[v.Step].Code
+		}
+		if v.Fault != nil {
+			d.Fault = v.Fault.Code
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// describe tells what is on the screen.
+func (u *UI) describe() *description {
+	c, snap := u.window.Canvas(), u.line.last
+	d := &description{
+		Screen:  railTabs[u.screen].name,
+		Slots:   describeSlots(snap.Slots, u.steps),
+		Message: u.line.scan.problem,
+		Counters: describedCounters{
+			Passed: snap.Counters.Passed, Failed: snap.Counters.Failed,
+			FirstPass: snap.Counters.FirstPass, PerHour: snap.Counters.PerHour, Ready: snap.Ready,
+		},
+	}
+	if snap.Stopped != nil {
+		d.Stopped = snap.Stopped.Code
+	}
+	free := u.prompt == nil
+	for _, b := range u.pressable() {
+		d.Buttons = append(d.Buttons, describeButton(c, b, b.name, b.enabled && (free || u.prompt.has(b))))
+	}
+	d.Buttons = append(d.Buttons, describeButton(c, u.field(), "field", free))
+	return d
+}
+
+// pressable are the buttons that can be seen now.
+func (u *UI) pressable() []*button {
+	out := append([]*button{}, u.rail.tabs...)
+	if u.screen == 1 {
+		out = append(out, u.ledger.pressable()...)
+	} else {
+		out = append(out, u.line.pressable()...)
+	}
+	if u.prompt != nil {
+		out = append(out, u.prompt.buttons...)
+	}
+	return out
+}

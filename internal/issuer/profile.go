@@ -170,6 +170,10 @@ func newProfile(name string, c ProfileConfig) (*Profile, error) {
 			return nil, err
 		}
 	}
+	// An empty list and none are the same settings.
+	c.SAN.DNS = append([]string{}, c.SAN.DNS...)
+	c.SAN.URI = append([]string{}, c.SAN.URI...)
+	c.Extension = append([]ExtensionConfig{}, c.Extension...)
 	var err error
 	if p.canonical, err = json.Marshal(c); err != nil {
 		return nil, fmt.Errorf("write profile %s in its canonical form: %w", name, err)

@@ -37,7 +37,7 @@ func TestBuiltinProfile(t *testing.T) {
 	}
 	const want = `{"base":"mtls","days":365,"backdate":"1h","algorithms":["ES256","ES384","EdDSA","RS256"],` +
 		`"subject":{"country":"","organization":"","organizational_unit":"","state":"","locality":"","common_name":"{serial}","serial_number":""},` +
-		`"san":{"dns":null,"uri":null},"extension":null}`
+		`"san":{"dns":[],"uri":[]},"extension":[]}`
 	if got := string(p.Canonical()); got != want {
 		t.Errorf("the digest in every ledger changes: canonical form is\n%s\nwant\n%s", got, want)
 	}

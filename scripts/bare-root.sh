@@ -56,13 +56,13 @@ case $caches in bind | copy | none) ;; *) die "--caches is bind, copy or none" ;
 # Outside: make the folder, work in namespaces of our own, delete the folder.
 # Bind mounts exist only inside, so deleting can never reach what was bound.
 outside() {
-  local kept=$root work=$root child status=0
-  if [ -z "$kept" ]; then
+  local child status=0
+  if [ -z "$root" ]; then
     work=$(mktemp -d "${TMPDIR:-/tmp}/bare-root.XXXXXX")
     trap 'rm -rf --one-file-system "$work"' EXIT
   else
-    mkdir -p "$kept"
-    work=$(cd "$kept" && pwd)
+    mkdir -p "$root"
+    work=$(cd "$root" && pwd)
   fi
   chmod 755 "$work"
   BARE_ROOT_INSIDE=$work unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
@@ -106,8 +106,8 @@ make_root() {
   say "debootstrap $suite from $mirror"
   local begun=$SECONDS
   debootstrap --variant=minbase --keyring="$keyring" --include=git,make,ca-certificates \
-    "$suite" "$root" "$mirror" >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; die "debootstrap failed"; }
-  rm -f "$root.log"
+    "$suite" "$root" "$mirror" >"$root/bare-root.log" 2>&1 || { tail -n 20 "$root/bare-root.log" >&2; die "debootstrap failed"; }
+  rm -f "$root/bare-root.log"
   say "bare Debian $(cat "$root/etc/debian_version") in $((SECONDS - begun)) s, $(du -sh "$root" | cut -f1)"
 }
 
@@ -185,7 +185,7 @@ run_readme() {
   command=$(readme "$goal")
   say "\$ $command"
   begun=$SECONDS
-  env -i "${environment[@]}" chroot "$root" bash -c "cd /root/station && $command" || status=$?
+  env -i "${environment[@]}" "$(command -v chroot)" "$root" bash -c "cd /root/station && $command" || status=$?
   say "$command: exit $status after $((SECONDS - begun)) s"
   return "$status"
 }
@@ -210,7 +210,7 @@ run_program() {
   mount -t proc proc "$cell/proc"
   say "all that is there: $(cd "$cell" && find . -type f ! -path './proc/*' | sort | tr '\n' ' ')"
   say '$ stationctl demo --headless'
-  env -i HOME=/tmp PATH=/bin chroot "$cell" /bin/stationctl demo --headless || status=$?
+  env -i HOME=/tmp PATH=/bin "$(command -v chroot)" "$cell" /bin/stationctl demo --headless || status=$?
   say "stationctl demo --headless: exit $status"
   return "$status"
 }

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package export writes entries of a ledger for other programs and people. JSONL is the evidence: the stored bytes, one entry a line.
+// CSV is a view for spreadsheets and may change values so that they are shown and not calculated.
+//
+// An export reads only. Who exports records an export entry first.
+package export
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"provisioning.example/station/internal/record"
+)
+
+// Source is a reader of a ledger, best a snapshot.
+type Source interface {
+	Raw(ctx context.Context, epoch int, seq int64) iter.Seq2[record.Entry, error]
+}
+
+// Options narrow an export.
+type Options struct {
+	Kinds    []string         // only these kinds of entries; none: all
+	Progress func(rows int64) // called now and then, if set
+}
+
+// Result tells what was written.
+type Result struct {
+	Rows   int64
+	Bytes  int64
+	SHA256 string // of the bytes, lower-case hex
+}
+
+// rowWriter writes entries in one format.
+type rowWriter interface {
+	row(record.Entry) error
+	flush() error
+}
+
+// formats are the formats there are.
+var formats = map[string]func(io.Writer) (rowWriter, error){
+	"csv":   newCSV,
+	"jsonl": newJSONL,
+}
+
+// Formats returns the names of the formats in alphabetical order.
+func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
+
+// progressStep is how many entries are read between two calls of Progress.
+const progressStep = 1000
+
+// Write writes all entries of a source, oldest first, in constant memory.
+func Write(ctx context.Context, w io.Writer, format string, source Source, o Options) (Result, error) {
+	open := formats[format]
+	if open == nil {
+		return Result{}, fmt.Errorf("export format %q is unknown, there are %s", format, strings.Join(Formats(), ", "))
+	}
+	counted := &counter{w: w, hash: sha256.New()}
+	buffered := bufio.NewWriterSize(counted, 1<<16)
+	rows, err := open(buffered)
+	if err != nil {
+		return Result{}, err
+	}
+	n, err := writeRows(ctx, rows, source, o)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := rows.flush(); err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	if err := buffered.Flush(); err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	return Result{n, counted.n, hex.EncodeToString(counted.hash.Sum(nil))}, nil
+}
+
+func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n int64, err error) {
+	var read int64
+	for e, err := range source.Raw(ctx, 0, 0) {
+		if err != nil {
+			return n, fmt.Errorf("export: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		if e.Body, err = decode(e.Raw); err != nil {
+			return n, fmt.Errorf("export: entry %d of epoch %d: %w", e.Seq, e.Epoch, err)
+		}
+		if len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind) {
+			if err := rows.row(e); err != nil {
+				return n, fmt.Errorf("export: %w", err)
+			}
+			n++
+		}
+		if read++; o.Progress != nil && read%progressStep == 0 {
+			o.Progress(n)
+		}
+	}
+	return n, nil
+}
+
+// counter counts and hashes what passes.
+type counter struct {
+	w    io.Writer
+	n    int64
+	hash interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	c.hash.Write(b[:n]) //nolint:errcheck // a hash never fails
+	return n, err
+}
+
+// File writes an export to a file. It is written under another name in the same folder, flushed to the disk, and then gets its name:
+// an error or a cancelled context leaves nothing behind, and what was there before stays.
+func File(ctx context.Context, path, format string, source Source, o Options) (result Result, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-")
+	if err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()           //nolint:errcheck // the first error counts
+			os.Remove(f.Name()) //nolint:errcheck // the first error counts
+		}
+	}()
+	if result, err = Write(ctx, f, format, source, o); err != nil {
+		return Result{}, err
+	}
+	if err = f.Sync(); err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	if err = f.Close(); err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return Result{}, fmt.Errorf("export: %w", err)
+	}
+	return result, syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the new name durable. Windows has no such call; NTFS keeps its names in a journal.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	defer d.Close() //nolint:errcheck // read only
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package export
+
+import (
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+
+	"provisioning.example/station/internal/record"
+)
+
+// decode reads a body without checking that it is canonical: that is the auditor's work, and takes five times as long.
+func decode(raw []byte) (b record.Body, err error) {
+	err = json.Unmarshal(raw, &b)
+	return b, err
+}
+
+// jsonl writes the stored bytes, one entry a line.
+type jsonl struct{ w io.Writer }
+
+func newJSONL(w io.Writer) (rowWriter, error) { return jsonl{w}, nil }
+
+func (j jsonl) row(e record.Entry) error {
+	if _, err := j.w.Write(e.Raw); err != nil {
+		return err
+	}
+	_, err := io.WriteString(j.w, "\n")
+	return err
+}
+
+func (j jsonl) flush() error { return nil }
+
+// table writes CSV (RFC 4180): CRLF, a header, UTF-8.
+type table struct {
+	w     *csv.Writer
+	cells []string
+}
+
+// column is one column of the CSV. New ones are added at the end, since people's sheets count on the order.
+type column struct {
+	name  string
+	value func(record.Entry) string
+}
+
+var columns = []column{
+	{"epoch", func(e record.Entry) string { return strconv.Itoa(e.Epoch) }},
+	{"seq", func(e record.Entry) string { return strconv.FormatInt(e.Seq, 10) }},
+	{"time", func(e record.Entry) string { return e.Body.Time }},
+	{"kind", func(e record.Entry) string { return e.Body.Kind }},
+	{"outcome", func(e record.Entry) string { return e.Body.Outcome }},
+	{"serial", func(e record.Entry) string { return e.Body.Serial }},
+	{"model", func(e record.Entry) string { return e.Body.Model }},
+	{"uid", func(e record.Entry) string { return e.Body.UID }},
+	{"slot", func(e record.Entry) string { return number(int64(e.Body.Slot)) }},
+	{"order", func(e record.Entry) string { return e.Body.Order }},
+	{"product", func(e record.Entry) string { return e.Body.Product }},
+	{"profile", func(e record.Entry) string { return e.Body.Profile }},
+	{"attempt", func(e record.Entry) string { return number(int64(e.Body.Attempt)) }},
+	{"duration_ms", func(e record.Entry) string { return number(e.Body.Duration) }},
+	{"fault", func(e record.Entry) string { return e.Body.Fault }},
+	{"fault_step", func(e record.Entry) string { return e.Body.FaultStep }},
+	{"detail", func(e record.Entry) string { return e.Body.Detail }},
+	{"operator", func(e record.Entry) string { return e.Body.Operator }},
+	{"approver", func(e record.Entry) string { return e.Body.Approver }},
+	{"reason", func(e record.Entry) string { return e.Body.Reason }},
+	{"firmware", func(e record.Entry) string { return e.Body.Firmware }},
+	{"firmware_version", func(e record.Entry) string { return e.Body.FirmwareVersion }},
+	{"firmware_sha256", func(e record.Entry) string { return e.Body.FirmwareDigest }},
+	{"alg", func(e record.Entry) string { return e.Body.Alg }},
+	{"spki_sha256", func(e record.Entry) string { return e.Body.SPKI }},
+	{"csr_sha256", func(e record.Entry) string { return e.Body.CSR }},
+	{"cert_serial", func(e record.Entry) string { return e.Body.CertSerial }},
+	{"cert_sha256", func(e record.Entry) string { return e.Body.Cert }},
+	{"not_before", func(e record.Entry) string { return e.Body.NotBefore }},
+	{"not_after", func(e record.Entry) string { return e.Body.NotAfter }},
+	{"issuer_key", func(e record.Entry) string { return e.Body.IssuerKey }},
+	{"chain_sha256", func(e record.Entry) string { return e.Body.ChainReadBack }},
+	{"run", func(e record.Entry) string { return e.Body.Run }},
+	{"station", func(e record.Entry) string { return e.Body.Station }},
+	{"software", func(e record.Entry) string { return e.Body.Software }},
+	{"tpm", func(e record.Entry) string { return e.Body.TPM }},
+	{"simulated", func(e record.Entry) string { return flag(e.Body.Simulated) }},
+	{"leaf_hash", func(e record.Entry) string { return hex.EncodeToString(e.Leaf[:]) }},
+}
+
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func flag(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+func newCSV(w io.Writer) (rowWriter, error) {
+	t := &table{csv.NewWriter(w), make([]string, len(columns))}
+	t.w.UseCRLF = true
+	for i, c := range columns {
+		t.cells[i] = c.name
+	}
+	return t, t.w.Write(t.cells)
+}
+
+func (t *table) row(e record.Entry) error {
+	for i, c := range columns {
+		t.cells[i] = guard(c.value(e))
+	}
+	return t.w.Write(t.cells)
+}
+
+func (t *table) flush() error {
+	t.w.Flush()
+	return t.w.Error()
+}
+
+// guard keeps a spreadsheet from taking a text for a formula (OWASP ASVS 1.2.10): a leading = + - @, their full-width forms,
+// tab, line break and NUL get an apostrophe before them.
+func guard(s string) string {
+	if s != "" && strings.ContainsAny(s[:1], "=+-@\t\r\n\x00") || hasAnyPrefix(s, "＝", "＋", "－", "＠") {
+		return "'" + s
+	}
+	return s
+}
+
+func hasAnyPrefix(s string, prefixes ...string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -154,14 +154,15 @@ func proveVectors(t testing.TB, f *vectorFile) {
 }
 
 func reworkVectors(t testing.TB, f *vectorFile) {
-	f.comment("The rework command. nonce: what challenge answered, spki: SHA-256 of the board's key, uid: of the board,",
+	f.comment("The rework command. d: private scalar of the device key (P-256), spki: SHA-256 of its SubjectPublicKeyInfo,",
+		"uid: of the board, nonce: what challenge answered,",
 		"message: what the rework key signs. rework: the stored rework object, key: the number in the request,",
 		"sig: the signature in the request, rc: the answer (00 = state 0).")
-	nonce, spki := digestOf("rework nonce"), digestOf("rework spki")
+	nonce, spki := digestOf("rework nonce"), sha256.Sum256(mustSPKI(t, p256(t, "rework device").Public()))
 	uid := []byte("uid-of-12-by")
 	first, second, other := p256(t, "rework 0"), p256(t, "rework 1"), p256(t, "rework other")
 	one, two := mustSPKI(t, first.Public()), append(mustSPKI(t, first.Public()), mustSPKI(t, second.Public())...)
-	good := reworkMessage(*nonce, *spki, uid)
+	good := reworkMessage(*nonce, spki, uid)
 	sign := func(key crypto.Signer, message []byte) []byte {
 		d := sha256.Sum256(message)
 		sig, err := repeatable{key}.Sign(nil, d[:], crypto.SHA256)
@@ -188,13 +189,13 @@ func reworkVectors(t testing.TB, f *vectorFile) {
 		{"signature with one bit flipped", one, 0, flipped, rcNotAuthorised},
 		{"signature with a byte behind it", one, 0, append(sign(first, good), 0), rcNotAuthorised},
 		{"empty signature", one, 0, []byte{}, rcNotAuthorised},
-		{"signature over another nonce", one, 0, sign(first, reworkMessage(*digestOf("stale"), *spki, uid)), rcNotAuthorised},
+		{"signature over another nonce", one, 0, sign(first, reworkMessage(*digestOf("stale"), spki, uid)), rcNotAuthorised},
 		{"signature over another board's key", one, 0, sign(first, reworkMessage(*nonce, *digestOf("foreign"), uid)), rcNotAuthorised},
-		{"signature over another uid", one, 0, sign(first, reworkMessage(*nonce, *spki, []byte("uid-of-12-bz"))), rcNotAuthorised},
-		{"signature over a proof", one, 0, sign(first, proveMessage(*nonce, spki, nil, nil, nil, 0, 3, uid)), rcNotAuthorised},
+		{"signature over another uid", one, 0, sign(first, reworkMessage(*nonce, spki, []byte("uid-of-12-bz"))), rcNotAuthorised},
+		{"signature over a proof", one, 0, sign(first, proveMessage(*nonce, &spki, nil, nil, nil, 0, 3, uid)), rcNotAuthorised},
 		{"no rework object", nil, 0, sign(first, good), rcNotAuthorised},
 	} {
-		f.block(c.name, "nonce", nonce[:], "spki", spki[:], "uid", uid, "message", good,
+		f.block(c.name, "d", scalarOf("rework device"), "spki", spki[:], "uid", uid, "nonce", nonce[:], "message", good,
 			"rework", c.rework, "key", []byte{c.key}, "sig", c.sig, "rc", []byte{c.rc})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type process struct {
 	err  error         // how it ended; set before done is closed
 }
 
-// startProcess starts a program in dir. It sees the environment's PATH and
-// nothing of our standard streams.
+// startProcess starts a program in dir. It has our environment and nothing of
+// our standard streams.
 func startProcess(dir, program string, args ...string) (*process, error) {
 	p := &process{name: filepath.Base(program), done: make(chan struct{})}
 	p.cmd = exec.Command(program, args...)
@@ -46,7 +47,11 @@ func startProcess(dir, program string, args ...string) (*process, error) {
 			close(p.done)
 		}
 	}()
-	if err := <-started; err != nil {
+	err := <-started
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("%s was not found: install the packages swtpm and swtpm-tools", p.name)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	return p, nil
@@ -105,11 +110,10 @@ func (p *process) stop(grace time.Duration) error {
 
 // kill ends the process with what it started and waits for its end.
 func (p *process) kill() error {
-	err := killGroup(p.cmd.Process)
 	if !p.running() {
 		return nil
 	}
-	if err != nil {
+	if err := killGroup(p.cmd.Process); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s: %w", p.name, err)
 	}
 	<-p.done

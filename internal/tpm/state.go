@@ -182,10 +182,10 @@ func (b *bus) identify(info *Info) error {
 	return nil
 }
 
-// softwareTPM knows the vendors of simulators: libtpms (swtpm, QEMU) and the
-// reference implementation.
+// softwareTPM knows the makers of TPMs in software: libtpms (swtpm, QEMU) and
+// the reference implementation (our simulator, Hyper-V).
 func softwareTPM(vendor, model string) bool {
-	return vendor == "IBM" && strings.HasPrefix(model, "SW") || vendor == "MSFT" || vendor == "XCG" || strings.Contains(model, "fTPM") && strings.HasPrefix(model, "xCG")
+	return vendor == "IBM" && strings.HasPrefix(model, "SW") || vendor == "MSFT"
 }
 
 // words reads the four characters of a property; only printable ones are taken.

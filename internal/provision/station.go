@@ -135,6 +135,9 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 		return nil, fmt.Errorf("the clock shows %s, but the ledger's last entry is of %s: set the clock",
 			now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
 	}
+	if err := st.endDeadRuns(ctx); err != nil {
+		return nil, err
+	}
 	st.recount(ctx)
 	return st, nil
 }

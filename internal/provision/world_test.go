@@ -34,6 +34,7 @@ type world struct {
 	reader  *reader.Reader
 	issuer  *issuer.Issuer
 	signer  *ecdsa.PrivateKey
+	rootKey *ecdsa.PrivateKey
 	product provision.ProductConfig
 	boards  map[string]*virtual.Board
 	station *provision.Station
@@ -141,10 +142,11 @@ func (w *world) close() {
 // makeAuthority makes a root and an intermediate as a ceremony would.
 func (w *world) makeAuthority() {
 	w.t.Helper()
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	var err error
+	if w.rootKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		w.t.Fatal(err)
 	}
+	rootKey := w.rootKey
 	if w.signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		w.t.Fatal(err)
 	}

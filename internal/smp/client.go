@@ -289,7 +289,7 @@ func (c *Client) await(ctx context.Context, request Message, deadline time.Time)
 		case found && !flooded:
 			c.column0 = true
 			return answer, nil
-		case found || c.babble > MaxConsole:
+		case c.babble > MaxConsole:
 			return Message{}, fmt.Errorf("%w: over %d bytes of text within one request", ErrBabble, MaxConsole)
 		case ctx.Err() != nil:
 			return Message{}, context.Cause(ctx)

@@ -4,96 +4,15 @@ package smp
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// A peer is the far end of a line in memory: it hands every request to the
-// test's handler, which answers as it likes. What it says is queued, as in the
-// buffer of a serial port, so that both ends may send at once.
-type peer struct {
-	net.Conn
-	handle func(p *peer, m Message, n int) // n counts requests from 1
-	out    chan string
-}
-
-func (p *peer) run() {
-	var d Decoder
-	buf := make([]byte, 512)
-	n := 0
-	for {
-		k, err := p.Read(buf)
-		if err != nil {
-			return
-		}
-		d.Feed(buf[:k], func(b []byte) {
-			if m, err := ParseMessage(bytes.Clone(b)); err == nil {
-				n++
-				p.handle(p, m, n)
-			}
-		}, func([]byte) {})
-	}
-}
-
-// speak sends what is queued until the line or the test ends.
-func (p *peer) speak(end <-chan struct{}) {
-	for {
-		select {
-		case text := <-p.out:
-			if _, err := io.WriteString(p, text); err != nil {
-				return
-			}
-		case <-end:
-			return
-		}
-	}
-}
-
-func (p *peer) say(text string) { p.out <- text }
-
-func (p *peer) answer(m Message, body any) {
-	payload, err := Marshal(body)
-	if err != nil {
-		payload = nil
-	}
-	p.reply(m, payload)
-}
-
-func (p *peer) reply(m Message, payload []byte) {
-	m.Op, m.Payload = m.Op+1, payload
-	p.say(string(AppendPacket(nil, m.Append(nil), true)))
-}
-
-// withPeer runs test with a client whose board is handle, inside a bubble of
-// synthetic time.
-func withPeer(t *testing.T, baud int, handle func(*peer, Message, int), test func(t *testing.T, c *Client)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		p := &peer{Conn: far, handle: handle, out: make(chan string, 1<<14)}
-		end := make(chan struct{})
-		var ends sync.WaitGroup
-		ends.Go(p.run)
-		ends.Go(func() { p.speak(end) })
-		c := NewClient(ClientConfig{Stream: near, Baud: baud})
-		defer func() {
-			if err := errors.Join(c.Close(), far.Close()); err != nil {
-				t.Error(err)
-			}
-			close(end)
-			ends.Wait()
-		}()
-		test(t, c)
-	})
-}
 
 type reading struct {
 	V uint64 `cbor:"v"`
@@ -274,46 +193,6 @@ func TestLineTimeOfAnAnswer(t *testing.T) {
 	})
 }
 
-func TestBabble(t *testing.T) {
-	line := strings.Repeat("x", 127) + "\n"
-	withPeer(t, 0, func(p *peer, _ Message, _ int) {
-		for range 3 * MaxConsole / len(line) {
-			p.say(line)
-		}
-	}, func(t *testing.T, c *Client) {
-		err := c.Do(t.Context(), question, nil)
-		if !errors.Is(err, ErrBabble) || c.Retries() != 0 {
-			t.Errorf("got %v after %d retries, want ErrBabble", err, c.Retries())
-		}
-		if n := len(c.Console()); n != MaxConsole {
-			t.Errorf("%d bytes of console text are kept, want %d", n, MaxConsole)
-		}
-	})
-	// As much text as is allowed, over all tries, then the answer.
-	withPeer(t, 0, func(p *peer, m Message, n int) {
-		p.say(strings.Repeat(line, MaxConsole/2/len(line)))
-		if n == 2 {
-			p.answer(m, nil)
-		}
-	}, func(t *testing.T, c *Client) {
-		if err := c.Do(t.Context(), question, nil); err != nil {
-			t.Error(err)
-		}
-	})
-	// One byte more.
-	withPeer(t, 0, func(p *peer, m Message, n int) {
-		p.say(strings.Repeat(line, MaxConsole/2/len(line)))
-		if n == 2 {
-			p.say("\n")
-			p.answer(m, nil)
-		}
-	}, func(t *testing.T, c *Client) {
-		if err := c.Do(t.Context(), question, nil); !errors.Is(err, ErrBabble) {
-			t.Errorf("got %v, want ErrBabble", err)
-		}
-	})
-}
-
 func TestRefusals(t *testing.T) {
 	off := uint64(128)
 	for _, c := range []struct {
@@ -425,24 +304,21 @@ func TestBoardTakesNoBytes(t *testing.T) {
 	})
 }
 
-func TestContextEnds(t *testing.T) {
-	withPeer(t, 0, func(p *peer, m Message, n int) {
-		if n > 1 {
-			p.answer(m, nil)
+// empty is a line that returns nothing from Read, and no error.
+type empty struct{ net.Conn }
+
+func (empty) Read([]byte) (int, error) { return 0, nil }
+
+func TestReadsWithoutProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, far) }() // ends with the pipe
+		c := NewClient(ClientConfig{Stream: empty{near}})
+		var link *LinkError
+		if err := c.Do(t.Context(), question, nil); !errors.As(err, &link) || !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("got %v", err)
 		}
-	}, func(t *testing.T, c *Client) {
-		why := errors.New("the technician pressed stop")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		start := time.Now()
-		time.AfterFunc(300*time.Millisecond, func() { cancel(why) })
-		if err := c.Do(ctx, question, nil); !errors.Is(err, why) || time.Since(start) != 300*time.Millisecond {
-			t.Errorf("got %v after %v", err, time.Since(start))
-		}
-		if err := c.Do(ctx, question, nil); !errors.Is(err, why) {
-			t.Errorf("with a context that ended before: %v", err)
-		}
-		// The client is as good as before.
-		if err := c.Do(t.Context(), question, nil); err != nil {
+		if err := errors.Join(c.Close(), far.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -469,77 +345,4 @@ func TestOneRequestAtATime(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		c := NewClient(ClientConfig{Stream: near})
-		go func() {
-			_, _ = io.WriteString(far, "*** Booting ***\nuart:~$ \x06\x09AAsI") // ends with the pipe
-		}()
-		c.Drain()
-		if got := string(c.Console()); got != "*** Booting ***\nuart:~$ \x06\x09AAsI" {
-			t.Errorf("console text is %q", got)
-		}
-		if err := errors.Join(c.Close(), far.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	// A board that is never quiet does not hold the station up.
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		c := NewClient(ClientConfig{Stream: near})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for {
-				if _, err := io.WriteString(far, "tick\n"); err != nil {
-					return
-				}
-				<-time.After(time.Millisecond)
-			}
-		}()
-		start := time.Now()
-		c.Drain()
-		if d := time.Since(start); d != drainMost {
-			t.Errorf("drained for %v, want %v", d, drainMost)
-		}
-		if err := errors.Join(c.Close(), far.Close()); err != nil {
-			t.Error(err)
-		}
-		<-done
-	})
-}
-
-// Last words of a board that hangs, without a line end, are on the console.
-func TestLastWords(t *testing.T) {
-	withPeer(t, 0, func(p *peer, _ Message, n int) {
-		if n == 3 {
-			p.say("hard fault at 0x")
-		}
-	}, func(t *testing.T, c *Client) {
-		if err := c.Do(t.Context(), question, nil); !errors.Is(err, ErrTimeout) {
-			t.Fatal(err)
-		}
-		if got := string(c.Console()); got != "hard fault at 0x" {
-			t.Errorf("console text is %q", got)
-		}
-	})
-}
-
-func TestConsoleKeepsTheLast64KiB(t *testing.T) {
-	var c console
-	var all []byte
-	for i := range 9 {
-		piece := bytes.Repeat([]byte{byte('a' + i)}, 30000+i)
-		c.write(piece)
-		all = append(all, piece...)
-		if want := all[max(0, len(all)-MaxConsole):]; !bytes.Equal(c.last(), want) {
-			t.Fatalf("after %d bytes the last %d are wrong", len(all), len(want))
-		}
-	}
-	if c.write(make([]byte, 5*MaxConsole)); len(c.last()) != MaxConsole || cap(c.text) > 3*MaxConsole {
-		t.Errorf("%d bytes, capacity %d", len(c.last()), cap(c.text))
-	}
 }

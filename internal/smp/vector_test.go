@@ -81,6 +81,12 @@ func checkRefused(t *testing.T, stream []byte) {
 	}
 }
 
+// Bits behind the last byte are not zero: one packet has one encoding.
+func TestBase64TrailingBits(t *testing.T) {
+	checkStream(t, []byte("\x06\x09AAsIAAABAEABAKCAGQ==\n"), []byte("\x08\x00\x00\x01\x00\x40\x01\x00\xa0"), nil)
+	checkRefused(t, []byte("\x06\x09AAsIAAABAEABAKCAGR==\n"))
+}
+
 func TestMessageVectors(t *testing.T) {
 	for _, c := range vectors(t, "message.txt") {
 		t.Run(c.Name, func(t *testing.T) {

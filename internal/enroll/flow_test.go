@@ -10,6 +10,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -94,7 +95,6 @@ type bench struct {
 	client  *smp.Client
 	session *enroll.Session
 	alg     string
-	dials   int
 }
 
 func newBench(t testing.TB, cfg virtual.Config) *bench {
@@ -122,7 +122,6 @@ func (b *bench) plug() {
 	}
 	b.client = smp.NewClient(smp.ClientConfig{Stream: b.board.Dial()})
 	b.session = enroll.New(enroll.Config{Client: b.client})
-	b.dials++
 }
 
 func (b *bench) close() {
@@ -168,144 +167,162 @@ func checkRequest(der []byte, alg, cn string, nonce, spki [32]byte) (*x509.Certi
 // errStep says that a board's word about itself does not fit what was done.
 var errStep = errors.New("the board is not what it should be by now")
 
+// A run is one pass over one board, as a procedure makes it.
+type run struct {
+	*bench
+	info                     enroll.Info
+	token, nonce, spki       [32]byte
+	chain                    [][]byte
+	pub                      crypto.PublicKey
+	flat, anchors, reworkKey []byte
+}
+
 // enrolment runs the whole conversation the way a procedure does. Each part may
 // be repeated over a new connection when the link is lost, up to three times.
 func (b *bench) enrolment(ctx context.Context) error {
-	var (
-		info              enroll.Info
-		token, nonce      [32]byte
-		spki              [32]byte
-		chain             [][]byte
-		pub               crypto.PublicKey
-		flat, anchors, rw []byte
-	)
-	rand.Read(token[:])
 	reworkKey, err := x509.MarshalPKIXPublicKey(newKey(b.t).Public())
 	if err != nil {
 		return err
 	}
-	prove := func(ctx context.Context, state enroll.State) error {
-		p := enroll.Proof{
-			Chain: sha256.Sum256(flat), Anchors: sha256.Sum256(anchors), Rework: sha256.Sum256(rw),
-			Root: sha256.Sum256(b.ca.root.Raw), Prot: info.Prot, State: state, UID: info.UID,
-		}
-		rand.Read(p.Nonce[:])
-		sig, err := b.session.Prove(ctx, p.Nonce)
-		if err != nil {
-			return err
-		}
-		return p.Verify(pub, b.alg, sig)
-	}
-	steps := []func(context.Context) error{
-		func(ctx context.Context) (err error) {
-			info, err = b.session.WaitInfo(ctx)
-			if err == nil && info.Proto != 1 {
-				return fmt.Errorf("%w: protocol %d", errStep, info.Proto)
-			}
-			b.session.Expect(info.UID, nil)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			var isNew bool
-			spki, isNew, err = b.session.Keygen(ctx, b.alg, token, info.State != enroll.Blank)
-			if err == nil && !isNew {
-				return fmt.Errorf("%w: an old key", errStep)
-			}
-			return err
-		},
-		func(ctx context.Context) error {
-			rand.Read(nonce[:])
-			der, err := b.session.CSR(ctx, "unit 1", "", nonce)
-			if err != nil {
-				return err
-			}
-			csr, err := checkRequest(der, b.alg, "unit 1", nonce, spki)
-			if err != nil {
-				return err
-			}
-			pub = csr.PublicKey
-			chain = b.ca.leaf(b.t, "unit 1", pub)
-			flat, anchors, rw = bytes.Join(chain, nil), b.ca.root.Raw, reworkKey
-			return nil
-		},
-		func(ctx context.Context) error {
-			now, err := b.session.Info(ctx)
-			if err != nil {
-				return err
-			}
-			if now.State == enroll.Installed {
-				return nil
-			}
-			for name, data := range map[string][]byte{"chain": flat, "anchors": anchors, "rework": rw} {
-				if err := b.session.Put(ctx, name, data); err != nil {
-					return err
-				}
-			}
-			a, r := sha256.Sum256(anchors), sha256.Sum256(rw)
-			return b.session.Commit(ctx, sha256.Sum256(flat), &a, &r)
-		},
-		func(ctx context.Context) error {
-			for name, data := range map[string][]byte{"chain": flat, "anchors": anchors, "rework": rw} {
-				back, err := b.session.Get(ctx, name)
-				if err != nil {
-					return err
-				}
-				if !bytes.Equal(back, data) {
-					return fmt.Errorf("%w: %s", enroll.ErrReadBack, name)
-				}
-			}
-			return prove(ctx, enroll.Installed)
-		},
-		func(ctx context.Context) error {
-			t, err := b.session.Rehearse(ctx, enroll.Rehearsal{Chain: chain, Roots: b.ca.pool(), Alg: b.alg})
-			if err == nil && (t.Version != 0x0304 || t.Hash == [32]byte{}) {
-				return fmt.Errorf("%w: transcript %v", errStep, t)
-			}
-			return err
-		},
-		func(ctx context.Context) error {
-			if err := b.session.Lock(ctx, sha256.Sum256(flat)); err != nil {
-				return err
-			}
-			info, err := b.session.Info(ctx)
-			if err == nil && info.State != enroll.Locked {
-				return fmt.Errorf("%w: not locked", errStep)
-			}
-			return err
-		},
-		func(ctx context.Context) error {
-			info, err := b.session.Reset(ctx)
-			if err == nil && info.State != enroll.Locked {
-				return fmt.Errorf("%w: no longer locked", errStep)
-			}
-			if err != nil {
-				return err
-			}
-			return prove(ctx, enroll.Locked)
-		},
-	}
+	r := &run{bench: b, anchors: b.ca.root.Raw, reworkKey: reworkKey}
+	rand.Read(r.token[:])
+	steps := []func(context.Context) error{r.connect, r.key, r.request, r.install, r.check, r.rehearse, r.lock, r.receipt}
 	for i, step := range steps {
 		err := step(ctx)
 		var lost *smp.LinkError
 		for tries := 0; errors.As(err, &lost) && tries < 3; tries++ {
 			b.plug()
-			if i > 0 {
-				key := &spki
-				if i == 1 {
-					key = nil
-				}
-				b.session.Expect(info.UID, key)
-				if _, err = b.session.WaitInfo(ctx); err != nil {
-					break
-				}
+			if err = r.resume(ctx, i); err == nil {
+				err = step(ctx)
 			}
-			err = step(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// resume makes sure that behind a new connection there is still this board.
+func (r *run) resume(ctx context.Context, step int) error {
+	if step == 0 {
+		return nil
+	}
+	key := &r.spki
+	if step == 1 {
+		key = nil // it is not known whether the board has made it
+	}
+	r.session.Expect(r.info.UID, key)
+	_, err := r.session.WaitInfo(ctx)
+	return err
+}
+
+func (r *run) connect(ctx context.Context) (err error) {
+	r.info, err = r.session.WaitInfo(ctx)
+	if err == nil && r.info.Proto != 1 {
+		return fmt.Errorf("%w: protocol %d", errStep, r.info.Proto)
+	}
+	r.session.Expect(r.info.UID, nil)
+	return err
+}
+
+func (r *run) key(ctx context.Context) (err error) {
+	var isNew bool
+	r.spki, isNew, err = r.session.Keygen(ctx, r.alg, r.token, r.info.State != enroll.Blank)
+	if err == nil && !isNew {
+		return fmt.Errorf("%w: an old key", errStep)
+	}
+	return err
+}
+
+func (r *run) request(ctx context.Context) error {
+	rand.Read(r.nonce[:])
+	der, err := r.session.CSR(ctx, "unit 1", "", r.nonce)
+	if err != nil {
+		return err
+	}
+	csr, err := checkRequest(der, r.alg, "unit 1", r.nonce, r.spki)
+	if err != nil {
+		return err
+	}
+	r.pub = csr.PublicKey
+	r.chain = r.ca.leaf(r.t, "unit 1", r.pub)
+	r.flat = bytes.Join(r.chain, nil)
+	return nil
+}
+
+func (r *run) objects() map[string][]byte {
+	return map[string][]byte{"chain": r.flat, "anchors": r.anchors, "rework": r.reworkKey}
+}
+
+func (r *run) install(ctx context.Context) error {
+	now, err := r.session.Info(ctx)
+	if err != nil || now.State == enroll.Installed {
+		return err
+	}
+	for name, data := range r.objects() {
+		if err := r.session.Put(ctx, name, data); err != nil {
+			return err
+		}
+	}
+	anchors, rework := sha256.Sum256(r.anchors), sha256.Sum256(r.reworkKey)
+	return r.session.Commit(ctx, sha256.Sum256(r.flat), &anchors, &rework)
+}
+
+func (r *run) check(ctx context.Context) error {
+	for name, data := range r.objects() {
+		back, err := r.session.Get(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(back, data) {
+			return fmt.Errorf("%w: %s", enroll.ErrReadBack, name)
+		}
+	}
+	return r.prove(ctx, enroll.Installed)
+}
+
+func (r *run) prove(ctx context.Context, state enroll.State) error {
+	p := enroll.Proof{
+		Chain: sha256.Sum256(r.flat), Anchors: sha256.Sum256(r.anchors), Rework: sha256.Sum256(r.reworkKey),
+		Root: sha256.Sum256(r.ca.root.Raw), Prot: r.info.Prot, State: state, UID: r.info.UID,
+	}
+	rand.Read(p.Nonce[:])
+	sig, err := r.session.Prove(ctx, p.Nonce)
+	if err != nil {
+		return err
+	}
+	return p.Verify(r.pub, r.alg, sig)
+}
+
+func (r *run) rehearse(ctx context.Context) error {
+	t, err := r.session.Rehearse(ctx, r.rehearsal(r.chain))
+	if err == nil && (t.Version != tls.VersionTLS13 || t.Hash == [32]byte{}) {
+		return fmt.Errorf("%w: transcript %v", errStep, t)
+	}
+	return err
+}
+
+func (r *run) lock(ctx context.Context) error {
+	if err := r.session.Lock(ctx, sha256.Sum256(r.flat)); err != nil {
+		return err
+	}
+	info, err := r.session.Info(ctx)
+	if err == nil && info.State != enroll.Locked {
+		return fmt.Errorf("%w: not locked", errStep)
+	}
+	return err
+}
+
+func (r *run) receipt(ctx context.Context) error {
+	info, err := r.session.Reset(ctx)
+	switch {
+	case err != nil:
+		return err
+	case info.State != enroll.Locked:
+		return fmt.Errorf("%w: no longer locked", errStep)
+	}
+	return r.prove(ctx, enroll.Locked)
 }
 
 // inBubble runs f with a board in a bubble of fake time.

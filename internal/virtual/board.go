@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -251,6 +250,13 @@ func (b *Board) bootLog() []byte {
 
 const prompt = "uart:~$ "
 
+// bootID is random at every boot.
+func (b *Board) bootID() [16]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ram.boot
+}
+
 // State returns the state as storage holds it: 0 blank, 1 keyed, 2 installed,
 // 3 locked.
 func (b *Board) State() uint8 {
@@ -281,11 +287,6 @@ func (b *Board) UID() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.uid)
-}
-
-// String names the board in tests and logs.
-func (b *Board) String() string {
-	return fmt.Sprintf("%s %x", strings.TrimSpace(b.cfg.Model), b.UID())
 }
 
 // digest returns the SHA-256 of a stored object, nil where it is absent.

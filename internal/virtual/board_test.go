@@ -144,6 +144,15 @@ func TestCompute(t *testing.T) {
 		if d := time.Since(start); d != 300*time.Millisecond {
 			t.Errorf("keygen took %v", d)
 		}
+		old := b.SPKI()
+		time.AfterFunc(100*time.Millisecond, b.PowerCut)
+		body["replace"], body["token"] = true, bytes.Repeat([]byte{1}, 32)
+		if err := c.Do(t.Context(), smp.Request{Write: true, Group: 64, Cmd: cmdKeygen, Body: body, Tries: 1}, nil); err == nil {
+			t.Error("a power cut while it computes is answered")
+		}
+		if !bytes.Equal(b.SPKI(), old) {
+			t.Error("a power cut while it computes leaves another key")
+		}
 	})
 }
 

@@ -61,9 +61,6 @@ func (c *conn) write(raw []byte) { _, _ = c.end.Write(raw) }
 
 // pause waits for d, or until the board is closed.
 func (c *conn) pause(d time.Duration) {
-	if d <= 0 {
-		return
-	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -80,8 +77,12 @@ func (c *conn) handle(message []byte) {
 	if err != nil || m.Op&requestOpsOnly != 0 || m.Op > smp.OpWrite || len(message)+4 > b.cfg.Buffer {
 		return
 	}
-	if m.Group == b.cfg.Group && takesCompute(m.Cmd) {
+	if m.Group == b.cfg.Group && takesCompute(m.Cmd) && b.cfg.Compute > 0 {
+		boot := b.bootID()
 		c.pause(b.cfg.Compute)
+		if b.bootID() != boot {
+			return // the power was cut while it computed
+		}
 	}
 	n, payload := b.respond(m)
 	if payload == nil {

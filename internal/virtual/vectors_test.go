@@ -26,6 +26,7 @@ const vectorDir = "../../testdata/vectors"
 type vectorFile struct{ bytes.Buffer }
 
 func (f *vectorFile) comment(lines ...string) {
+	f.WriteString("# Made by: go test ./internal/virtual -run TestVectorFiles -update\n#\n")
 	for _, l := range lines {
 		fmt.Fprintf(f, "# %s\n", l)
 	}

@@ -129,3 +129,35 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// TestKeyFileBounds: a key file cannot ask for hours of work.
+func TestKeyFileBounds(t *testing.T) {
+	good := sealedKey{salt: make([]byte, 8), iv: make([]byte, 16), ciphertext: make([]byte, 32), rounds: minRounds}
+	for _, c := range []struct {
+		name   string
+		change func(s *sealedKey)
+		ok     bool
+	}{
+		{"smallest", func(*sealedKey) {}, true},
+		{"most rounds", func(s *sealedKey) { s.rounds = maxRounds }, true},
+		{"more rounds", func(s *sealedKey) { s.rounds = maxRounds + 1 }, false},
+		{"fewer rounds", func(s *sealedKey) { s.rounds = minRounds - 1 }, false},
+		{"no rounds", func(s *sealedKey) { s.rounds = 0 }, false},
+		{"short salt", func(s *sealedKey) { s.salt = s.salt[:7] }, false},
+		{"long salt", func(s *sealedKey) { s.salt = make([]byte, 65) }, false},
+		{"short vector", func(s *sealedKey) { s.iv = s.iv[:15] }, false},
+		{"no key", func(s *sealedKey) { s.ciphertext = nil }, false},
+		{"half a block", func(s *sealedKey) { s.ciphertext = s.ciphertext[:24] }, false},
+		{"huge key", func(s *sealedKey) { s.ciphertext = make([]byte, maxKeyCipher+16) }, false},
+	} {
+		s := good
+		c.change(&s)
+		der, err := s.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseSealedKey(&pem.Block{Bytes: der}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

@@ -23,7 +23,7 @@ import (
 )
 
 func TestCreateRootOnce(t *testing.T) {
-	r, dir := newRoot(t)
+	r, dir := createRoot(t)
 	config := authority.RootConfig{Subject: pkix.Name{CommonName: "Another"}}
 	if _, err := authority.CreateRoot(dir, config, passphrase); !errors.Is(err, authority.ErrExists) {
 		t.Fatalf("second root in one folder: %v, want ErrExists", err)
@@ -31,6 +31,9 @@ func TestCreateRootOnce(t *testing.T) {
 	again, err := authority.OpenRoot(dir, passphrase)
 	if err != nil || !again.Certificate().Equal(r.Certificate()) {
 		t.Fatalf("open: %v", err)
+	}
+	if _, err := authority.OpenRoot(dir, []byte("correct horse batterz")); !errors.Is(err, authority.ErrPassphrase) {
+		t.Errorf("wrong passphrase: %v, want ErrPassphrase", err)
 	}
 	noTemporaries(t, filepath.Dir(dir))
 	noTemporaries(t, dir)
@@ -68,16 +71,9 @@ func TestCreateRootRefuses(t *testing.T) {
 	}
 }
 
-func TestWrongPassphrase(t *testing.T) {
-	_, dir := newRoot(t)
-	if _, err := authority.OpenRoot(dir, []byte("correct horse batterz")); !errors.Is(err, authority.ErrPassphrase) {
-		t.Errorf("got %v, want ErrPassphrase", err)
-	}
-}
-
 // TestKeyFileOpenSSL opens our key file with openssl, and openssl's with ours.
 func TestKeyFileOpenSSL(t *testing.T) {
-	r, dir := newRoot(t)
+	r, dir := createRoot(t)
 	text := openssl(t, dir, "pkey", "-in", "root.key", "-passin", "pass:"+string(passphrase), "-pubout")
 	block, _ := pem.Decode([]byte(text))
 	if block == nil || !bytes.Equal(block.Bytes, r.Certificate().RawSubjectPublicKeyInfo) {
@@ -137,13 +133,6 @@ func TestOpenRootRefuses(t *testing.T) {
 		{"huge file", "longer than 262144 bytes", func(t *testing.T, dir string) {
 			writeFile(t, filepath.Join(dir, "root.key"), make([]byte, 1<<20))
 		}},
-		{"endless rounds", "sizes out of range", func(t *testing.T, dir string) {
-			path := filepath.Join(dir, "root.key")
-			b, _ := pem.Decode(readFile(t, path))
-			// The INTEGER 600000 becomes 8323072.
-			b.Bytes = bytes.Replace(b.Bytes, []byte{2, 3, 0x09, 0x27, 0xc0}, []byte{2, 3, 0x7f, 0, 0}, 1)
-			writeFile(t, path, pem.EncodeToMemory(b))
-		}},
 		{"a device's certificate", "no root", func(t *testing.T, dir string) {
 			own, err := x509.ParseCertificate(certificateIn(t, filepath.Join(dir, "root.pem")))
 			if err != nil {
@@ -178,7 +167,7 @@ func certificateIn(t *testing.T, path string) []byte {
 }
 
 func TestRootLog(t *testing.T) {
-	r, dir := newRoot(t)
+	r, dir := createRoot(t)
 	s := softStation(t)
 	a, err := r.Sign(s.request(t), authority.Terms{})
 	if err != nil {
@@ -204,23 +193,26 @@ func TestRootLog(t *testing.T) {
 func TestRootLogTornTail(t *testing.T) {
 	r, dir := newRoot(t)
 	path := filepath.Join(dir, "record.jsonl")
-	before := readFile(t, path)
 	s := softStation(t)
+	if _, err := r.Sign(s.request(t), authority.Terms{}); err != nil {
+		t.Fatal(err)
+	}
+	before := readFile(t, path)
 	if _, err := r.Sign(s.request(t), authority.Terms{}); err != nil {
 		t.Fatal(err)
 	}
 	full := readFile(t, path)
 	firstLine := len(before) + bytes.IndexByte(full[len(before):], '\n') + 1
-	for n := len(before); n <= firstLine; n += 97 {
+	for n := len(before); n < firstLine; n += 97 {
 		writeFile(t, path, full[:n])
 		log, err := authority.RootLog(dir)
-		if err != nil || len(log) != 1 {
+		if err != nil || len(log) != 2 {
 			t.Fatalf("cut at %d: %d entries, %v", n, len(log), err)
 		}
 		if _, err := r.Sign(s.request(t), authority.Terms{}); err != nil {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
-		if log, err = authority.RootLog(dir); err != nil || len(log) != 3 {
+		if log, err = authority.RootLog(dir); err != nil || len(log) != 4 {
 			t.Fatalf("cut at %d, signed again: %d entries, %v", n, len(log), err)
 		}
 	}
@@ -230,16 +222,18 @@ func TestRootLogTornTail(t *testing.T) {
 func TestRootLogTampered(t *testing.T) {
 	r, dir := newRoot(t)
 	s := softStation(t)
-	if _, err := r.Sign(s.request(t), authority.Terms{}); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if _, err := r.Sign(s.request(t), authority.Terms{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	path := filepath.Join(dir, "record.jsonl")
 	full := readFile(t, path)
 	lines := bytes.SplitAfter(full, []byte("\n"))
 	for name, text := range map[string][]byte{
 		"first line gone":  bytes.Join(lines[1:], nil),
-		"middle line gone": append(bytes.Clone(lines[0]), lines[2]...),
-		"lines swapped":    bytes.Join([][]byte{lines[0], lines[2], lines[1]}, nil),
+		"middle line gone": bytes.Join([][]byte{lines[0], lines[2], lines[3]}, nil),
+		"lines swapped":    bytes.Join([][]byte{lines[0], lines[2], lines[1], lines[3]}, nil),
 		"kind changed":     bytes.Replace(full, []byte(`"checkpoint"`), []byte(`"Checkpoint"`), 1),
 		"time changed":     bytes.Replace(full, []byte(`"time":"2`), []byte(`"time":"1`), 1),
 		"spaces":           bytes.Replace(full, []byte(`,"kind"`), []byte(`, "kind"`), 1),

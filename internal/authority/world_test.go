@@ -79,7 +79,23 @@ func (s *station) install(t testing.TB, certificates []byte) *authority.Installe
 	return i
 }
 
+// newRoot opens a root that openssl made, with a key file of few rounds: tests
+// that are not about our own key file need not wait for it.
 func newRoot(t testing.TB) (*authority.Root, string) {
+	t.Helper()
+	dir := t.TempDir()
+	openssl(t, dir, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "7300", "-nodes",
+		"-keyout", "plain.key", "-out", "root.pem", "-subj", "/CN=Test Root", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+	openssl(t, dir, "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", "plain.key", "-out", "root.key", "-passout", "pass:"+string(passphrase))
+	r, err := authority.OpenRoot(dir, passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, dir
+}
+
+// createRoot makes a root of our own.
+func createRoot(t testing.TB) (*authority.Root, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "root")
 	r, err := authority.CreateRoot(dir, authority.RootConfig{Subject: pkix.Name{CommonName: "Test Root"}}, passphrase)

@@ -410,3 +410,33 @@ func TestCheckBoardSize(t *testing.T) {
 		t.Errorf("a board that takes %d bytes was refused a chain of %d", board.Max, longest)
 	}
 }
+
+// TestConcurrentIssue lets many units share one issuer, as the slots of a bench do.
+func TestConcurrentIssue(t *testing.T) {
+	w := newWorld(t, elliptic.P256())
+	profile := mtls(t)
+	serials := make(chan string)
+	const units = 16
+	for range units {
+		r := newDevice(t, "sensor-001", "").parsed(t)
+		go func() {
+			draft, err := w.issuer.Prepare(profile, r, issuer.Unit{Serial: "sensor-001"})
+			if err == nil {
+				_, err = w.issuer.Sign(t.Context(), draft.TBS(), r.SPKI())
+			}
+			if err != nil {
+				t.Error(err)
+				serials <- ""
+				return
+			}
+			serials <- draft.Serial()
+		}()
+	}
+	seen := map[string]bool{}
+	for range units {
+		seen[<-serials] = true
+	}
+	if len(seen) != units {
+		t.Errorf("%d units have %d serial numbers", units, len(seen))
+	}
+}

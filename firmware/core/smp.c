@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { FIRST_LINE = 0x06, NEXT_LINE = 0x04 };
-enum { LINE_MAX = 4096 };      // a longer one, text included, is thrown away
+enum { LINE_MAX = 4096 };      // bytes before 0A, text included: a longer one is thrown away
 enum { BYTES_PER_LINE = 93 };  // 124 characters, with markers and 0A 127 bytes
 
 uint16_t enr_crc16(const uint8_t *data, size_t n)
@@ -96,7 +96,7 @@ size_t enr_smp_rx(struct enr_smp_rx *rx, uint8_t byte)
 {
 	size_t message = 0;
 
-	if (rx->column <= LINE_MAX)
+	if (byte != '\n' && rx->column <= LINE_MAX)
 		rx->column++;
 	if (byte == '\n') {
 		message = end_of_line(rx);

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs every test; the first failure ends the run.
+#include "test.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *vector_directory;
+extern const char *vector_directory;
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "FAIL %s:%d: ", file, line);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(EXIT_FAILURE);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} tests[] = {
+	{"frames", test_frames},
+	{"messages", test_messages},
+	{"cbor", test_cbor},
+	{"cbor writer", test_cbor_writer},
+	{"csr", test_csr},
+	{"prove", test_prove},
+	{"tls-sign", test_tls_sign},
+	{"commit", test_commit},
+	{"rework", test_rework},
+	{"states", test_states},
+	{"keygen", test_keygen},
+	{"put and get", test_put_and_get},
+	{"entropy", test_entropy},
+	{"os group", test_os},
+	{"other groups", test_other_groups},
+	{"config", test_config},
+	{"power cut", test_power_cut},
+	{"storage failure", test_storage_failure},
+	{"hostile bytes", test_hostile_bytes},
+};
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s DIRECTORY-OF-VECTORS\n", argv[0]);
+		return 2;
+	}
+	vector_directory = argv[1];
+	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+		printf("test %s\n", tests[i].name);
+		fflush(stdout);
+		tests[i].run();
+	}
+	printf("all %zu tests passed\n", sizeof tests / sizeof *tests);
+	return EXIT_SUCCESS;
+}

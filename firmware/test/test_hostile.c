@@ -8,14 +8,14 @@
 
 enum { ROUNDS = 1500, COMMANDS = 12 };
 
-static uint64_t state = 88172645463325252u;
+static uint64_t noise_state = 88172645463325252u;
 
 static uint32_t next(uint32_t below)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 32) % below;
+	noise_state ^= noise_state << 13;
+	noise_state ^= noise_state >> 7;
+	noise_state ^= noise_state << 17;
+	return (uint32_t)(noise_state >> 32) % below;
 }
 
 struct wire {

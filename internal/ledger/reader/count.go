@@ -42,6 +42,10 @@ func (r *Reader) Counts(ctx context.Context, since time.Time, order string) (Cou
 		w.add("time >= ?", record.Timestamp(since))
 	}
 	where, args := w.text()
+	index := "end_time"
+	if order != "" {
+		index = "end_order"
+	}
 	var c Counts
 	var failed error
 	r.each(ctx, func(scan func(...any) error) bool {
@@ -54,7 +58,7 @@ func (r *Reader) Counts(ctx context.Context, since time.Time, order string) (Cou
 		c.add(outcome, first, n)
 		return false
 	}, func(err error) { failed = err },
-		`SELECT outcome, coalesce(attempt, 1) = 1, count(*) FROM entry WHERE `+where+` GROUP BY 1, 2`, args...)
+		`SELECT outcome, coalesce(attempt, 1) = 1, count(*) FROM entry INDEXED BY `+index+` WHERE `+where+` GROUP BY 1, 2`, args...)
 	if failed != nil {
 		return Counts{}, fmt.Errorf("ledger: counters: %w", failed)
 	}
@@ -110,7 +114,7 @@ func (r *Reader) Rhythm(ctx context.Context, start time.Time, width time.Duratio
 		return false
 	}, func(err error) { failed = err },
 		`SELECT CAST((unixepoch(time) - ?) / ? AS INTEGER), sum(outcome = 'passed'), sum(outcome IN ('failed', 'error'))
-		 FROM entry WHERE kind = 'end' AND time >= ? AND time < ? GROUP BY 1`,
+		 FROM entry INDEXED BY end_time WHERE kind = 'end' AND time >= ? AND time < ? GROUP BY 1`,
 		start.Unix(), int64(width/time.Second), record.Timestamp(start), record.Timestamp(end))
 	if failed != nil {
 		return nil, fmt.Errorf("ledger: rhythm: %w", failed)

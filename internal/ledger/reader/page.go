@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"time"
 
 	"provisioning.example/station/internal/record"
@@ -40,7 +41,11 @@ func (r *Reader) Page(ctx context.Context, f Filter, after Cursor, limit int) (p
 	if limit < 1 || limit > MaxPage {
 		return nil, after, false, fmt.Errorf("ledger: page of %d entries, allowed are 1 to %d", limit, MaxPage)
 	}
-	query, args := f.query(after)
+	common, err := r.common(ctx, f.SerialPrefix)
+	if err != nil {
+		return nil, after, false, err
+	}
+	query, args := f.query(after, common)
 	page, err = collect(r.entries(ctx, query, append(args, limit+1)...))
 	if err != nil {
 		return nil, after, false, err
@@ -55,36 +60,73 @@ func (r *Reader) Page(ctx context.Context, f Filter, after Cursor, limit int) (p
 	return page, after, more, nil
 }
 
-func (f Filter) query(after Cursor) (string, []any) {
-	var w conditions
-	if f.SerialPrefix != "" {
-		w.add("serial >= ?", f.SerialPrefix)
-		if end := prefixEnd(f.SerialPrefix); end != "" {
-			w.add("serial < ?", end)
-		}
+// commonPrefix is how many entries a serial prefix may find before it is better to go through the newest entries and look at each
+// than to sort all that it finds.
+const commonPrefix = 20000
+
+// common reports whether a prefix finds so much that its index is of no use.
+func (r *Reader) common(ctx context.Context, prefix string) (bool, error) {
+	if prefix == "" {
+		return false, nil
 	}
+	var w conditions
+	w.prefix("serial", prefix)
+	where, args := w.text()
+	var n int
+	err := r.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM entry WHERE `+where+` LIMIT ?)`, append(args, commonPrefix)...).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("ledger: %w", err)
+	}
+	return n == commonPrefix, nil
+}
+
+// query makes the SQL of a page. SQLite keeps no statistics here, so the columns that find too much to sort are named with a plus sign,
+// which keeps their indexes out of it wherever a better one is at hand.
+func (f Filter) query(after Cursor, common bool) (string, []any) {
+	var w conditions
+	dated := !f.From.IsZero() || !f.To.IsZero()
+	bulky := "" // many entries share these values
+	if dated {
+		bulky = "+"
+	}
+	serial := "serial"
+	if common {
+		serial = "+serial"
+	}
+	w.prefix(serial, f.SerialPrefix)
 	w.equal("uid", f.UID)
 	w.equal("cert_sha256", f.Cert)
 	w.equal("cert_serial", f.CertSerial)
 	w.equal("work_order", f.Order)
-	w.equal("operator", f.Operator)
-	w.equal("outcome", f.Outcome)
 	w.equal("fault", f.Fault)
-	w.kinds(f.Kinds)
+	w.equal(bulky+"operator", f.Operator)
+	w.equal(bulky+"outcome", f.Outcome)
+	if f.onlyKinds() {
+		w.kinds("kind", f.Kinds)
+	} else {
+		w.kinds("+kind", f.Kinds)
+	}
 	order := "id DESC"
 	before := int64(math.MaxInt64)
 	if after != (Cursor{}) {
 		before = ID(after.Epoch, after.Seq)
 	}
-	if f.From.IsZero() && f.To.IsZero() {
-		w.add("id < ?", before)
-	} else {
+	if dated {
 		order = "time DESC, id DESC"
 		f.between(&w, after, before)
+	} else {
+		w.add("id < ?", before)
 	}
 	where, args := w.text()
 	// The inner query is answered from an index alone; only the rows of the page are read.
 	return `SELECT ` + entryColumns + ` FROM entry WHERE id IN (SELECT id FROM entry WHERE ` + where + ` ORDER BY ` + order + ` LIMIT ?) ORDER BY ` + order, args
+}
+
+// onlyKinds reports whether nothing but one kind is asked for. (Several kinds would each be sorted in.)
+func (f Filter) onlyKinds() bool {
+	one := len(f.Kinds) == 1
+	f.Kinds = nil
+	return one && reflect.ValueOf(f).IsZero()
 }
 
 func (f Filter) between(w *conditions, after Cursor, before int64) {

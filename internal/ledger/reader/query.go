@@ -41,7 +41,7 @@ func (q Query) where() (string, []any, error) {
 	if len(w.terms) == 0 && len(q.Kinds) == 0 {
 		return "", nil, errEmptyQuery
 	}
-	w.kinds(q.Kinds)
+	w.kinds("kind", q.Kinds)
 	text, args := w.text()
 	return text, args, nil
 }
@@ -187,7 +187,17 @@ func (w *conditions) equal(column, value string) {
 	}
 }
 
-func (w *conditions) kinds(kinds []string) {
+func (w *conditions) prefix(column, prefix string) {
+	if prefix == "" {
+		return
+	}
+	w.add(column+" >= ?", prefix)
+	if end := prefixEnd(prefix); end != "" {
+		w.add(column+" < ?", end)
+	}
+}
+
+func (w *conditions) kinds(column string, kinds []string) {
 	if len(kinds) == 0 {
 		return
 	}
@@ -195,7 +205,7 @@ func (w *conditions) kinds(kinds []string) {
 	for i, k := range kinds {
 		args[i] = k
 	}
-	w.add("kind IN (?"+strings.Repeat(", ?", len(kinds)-1)+")", args...)
+	w.add(column+" IN (?"+strings.Repeat(", ?", len(kinds)-1)+")", args...)
 }
 
 func (w *conditions) text() (string, []any) {

@@ -48,7 +48,8 @@ bars. Everything it makes is marked DEMO and SIMULATED TPM.`,
 	c.Flags().BoolVar(&f.headless, "headless", false, "without a window")
 	c.Flags().StringVar(&f.dir, "dir", "", "keep everything in this new folder (default: a temporary one)")
 	c.Flags().StringVar(&f.tpm, "tpm", "sim:tpm/sim", "the TPM of the demo, sim or swtpm:DIR")
-	c.Flags().StringVar(&f.window.theme, "theme", "", "light or dark")
+	c.Flags().StringVar(&f.window.theme, "theme", "", "light or dark (default: the system's)")
+	c.Flags().BoolVar(&f.window.describe, "describe", false, "write a JSON line about the window to standard error at each change")
 	return c
 }
 
@@ -204,8 +205,7 @@ func demoBoards(n int, root *x509.Certificate) (map[string]*virtual.Board, error
 func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[string]*virtual.Board) error {
 	ctx := c.Context()
 	var ports []seen
-	for i := range boards {
-		_ = i
+	for range boards {
 		ports = append(ports, seen{name: fmt.Sprintf("virtual:%d", len(ports)+1)})
 	}
 	cfg := provision.Config{Demo: true, Order: "DEMO", Open: func(_ context.Context, name string) (smp.Stream, error) {
@@ -222,5 +222,5 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 	} else {
 		err = runBatch(ctx, c, g, b, ports, cfg)
 	}
-	return errors.Join(err, b.writeChains(ctx, filepath.Join(filepath.Dir(b.home.dir), "certificates")))
+	return errors.Join(err, b.writeChains(context.WithoutCancel(ctx), filepath.Join(filepath.Dir(b.home.dir), "certificates")))
 }

@@ -15,7 +15,10 @@ import (
 
 const buildName = "no window"
 
-type windowFlags struct{ theme string }
+type windowFlags struct {
+	theme    string
+	describe bool
+}
 
 func addWindow(root *cobra.Command, _ *globals) {
 	root.Use = "stationctl"

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !nogui
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// artifacts is where pictures of the window are kept: make screenshots.
+var artifacts = flag.String("artifacts", "", "folder for pictures of the window")
+
+// screen is a display without a screen, and a window manager on it.
+type screen struct {
+	p       *plant
+	display string
+}
+
+func newScreen(p *plant) *screen {
+	p.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer r.Close()
+	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
+	x.ExtraFiles = []*os.File{w}
+	p.start(x)
+	w.Close()
+	number, err := bufio.NewReader(r).ReadString('\n') // Xvfb writes it once it listens
+	if err != nil {
+		p.t.Fatalf("Xvfb: %v", err)
+	}
+	s := &screen{p: p, display: ":" + strings.TrimSpace(number)}
+	p.start(s.command("openbox"))
+	p.until("openbox manages the display", func() bool {
+		return s.command("xdotool", "get_desktop").Run() == nil
+	})
+	return s
+}
+
+// start starts a helper process that ends with the test.
+func (p *plant) start(c *exec.Cmd) {
+	p.t.Helper()
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
+	if err := c.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+}
+
+func (s *screen) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
+	c.Env = s.env(os.Environ())
+	return c
+}
+
+func (s *screen) env(env []string) []string {
+	return append(env, "DISPLAY="+s.display, "LIBGL_ALWAYS_SOFTWARE=1", "WAYLAND_DISPLAY=", "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
+}
+
+// described is a line that station --describe writes.
+type described struct {
+	Screen  string
+	Buttons []struct {
+		Name       string
+		X, Y, W, H int
+		Enabled    bool
+	}
+	Slots []struct {
+		Slot                       int
+		State, Serial, Step, Fault string
+		Entry                      int64
+	}
+	Counters struct{ Passed, Failed, Ready int }
+}
+
+// window is the station's window, as a test sees and presses it.
+type window struct {
+	s   *screen
+	cmd *exec.Cmd
+	id  string
+
+	mu   sync.Mutex // guards what follows
+	last described
+	rest strings.Builder // what else was written to standard error
+}
+
+func (s *screen) open(c *exec.Cmd) *window {
+	s.p.t.Helper()
+	c.Env = s.env(c.Env)
+	errs, err := c.StderrPipe()
+	if err != nil {
+		s.p.t.Fatal(err)
+	}
+	s.p.start(c)
+	w := &window{s: s, cmd: c}
+	go w.follow(errs)
+	w.until("the window is there", func(d described) bool { return len(d.Buttons) > 0 })
+	s.p.until("the window has a number", func() bool {
+		out, err := s.command("xdotool", "search", "--onlyvisible", "--pid", fmt.Sprint(c.Process.Pid)).Output()
+		w.id = strings.TrimSpace(string(out))
+		return err == nil && w.id != ""
+	})
+	return w
+}
+
+func (w *window) follow(r io.Reader) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var d described
+		w.mu.Lock()
+		if json.Unmarshal(lines.Bytes(), &d) == nil {
+			w.last = d
+		} else {
+			w.rest.WriteString(lines.Text() + "\n")
+		}
+		w.mu.Unlock()
+	}
+}
+
+func (w *window) now() described {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+func (w *window) until(what string, is func(described) bool) {
+	w.s.p.t.Helper()
+	defer func() {
+		if w.s.p.t.Failed() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.s.p.t.Logf("last seen: %+v\n%s", w.last, w.rest.String())
+		}
+	}()
+	w.s.p.until(what, func() bool { return is(w.now()) })
+}
+
+// click presses a button the way a finger does: down, then up.
+func (w *window) click(name string) {
+	w.s.p.t.Helper()
+	for _, b := range w.now().Buttons {
+		if b.Name != name || !b.Enabled {
+			continue
+		}
+		x, y := fmt.Sprint(b.X+b.W/2), fmt.Sprint(b.Y+b.H/2)
+		// The pauses are the finger's, not the test's: a press of no length is
+		// one that no hand can make.
+		w.xdotool("mousemove", "--window", w.id, x, y, "sleep", "0.1", "mousedown", "1", "sleep", "0.1", "mouseup", "1")
+		return
+	}
+	w.s.p.t.Fatalf("there is no button %q to press in %+v", name, w.now())
+}
+
+func (w *window) xdotool(args ...string) {
+	w.s.p.t.Helper()
+	if out, err := w.s.command("xdotool", args...).CombinedOutput(); err != nil {
+		w.s.p.t.Fatalf("xdotool %v: %v\n%s", args, err, out)
+	}
+}
+
+// picture keeps what the window shows.
+func (w *window) picture(name string) {
+	w.s.p.t.Helper()
+	dir := *artifacts
+	if dir == "" {
+		return
+	}
+	if out, err := w.s.command("timeout", "20", "import", "-window", w.id, filepath.Join(dir, name+".png")).CombinedOutput(); err != nil {
+		w.s.p.t.Errorf("picture %s: %v\n%s", name, err, out)
+	}
+}
+
+func all(state string, n int) func(described) bool {
+	return func(d described) bool {
+		for _, s := range d.Slots {
+			if s.State == state {
+				n--
+			}
+		}
+		return n <= 0
+	}
+}
+
+// TestWindow clicks PROVISION in the real window, over real agents and swtpm;
+// afterwards openssl verifies every chain read back from the boards, and the
+// ledger is valid.
+func TestWindow(t *testing.T) {
+	p := newPlant(t, posixProduct)
+	ports := p.agents(8)
+	s := newScreen(p)
+	args := append([]string{"--describe", "--theme", "light", "--pin-file", p.path("pin")}, portArgs(ports)...)
+	w := s.open(p.station(args...))
+	w.until("8 boards are ready", func(d described) bool { return all("READY", 8)(d) })
+	w.picture("idle-light")
+	w.click("provision")
+	w.until("8 boards passed", func(d described) bool { return all("PASS", 8)(d) })
+	w.until("the counters say so", func(d described) bool { return d.Counters.Passed == 8 && d.Counters.Failed == 0 })
+	w.picture("passed-light")
+	w.click("ledger")
+	w.until("the ledger is shown", func(d described) bool { return d.Screen == "ledger" })
+	w.picture("ledger-light")
+	w.xdotool("windowclose", w.id)
+	p.until("the station ends", func() bool { return w.cmd.Process.Signal(syscall.Signal(0)) != nil || ended(w.cmd) })
+	p.content()
+	p.readBack(ports)
+	p.sqlite("select count(*) from entry where kind = 'end' and outcome = 'passed'", "8")
+}
+
+// ended tells whether a process has become a zombie: it has, and only the
+// test's cleanup waits for it.
+func ended(c *exec.Cmd) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.Process.Pid))
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	return strings.HasPrefix(rest, "Z")
+}
+
+// sqlite asks the ledger's file with another reader.
+func (p *plant) sqlite(query, want string) {
+	p.t.Helper()
+	out, err := exec.Command("sqlite3", "-readonly", p.path("home/ledger/ledger.db"), query).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != want {
+		p.t.Errorf("sqlite3 %q: %v %s, want %s", query, err, out, want)
+	}
+}

@@ -51,13 +51,18 @@ type bench struct {
 
 // lines gathers what the window describes.
 type lines struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
+	mu    sync.Mutex // guards text
+	text  bytes.Buffer
+	wrote chan struct{}
 }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case l.wrote <- struct{}{}:
+	default:
+	}
 	return l.text.Write(b)
 }
 
@@ -77,7 +82,7 @@ func (l *lines) last(t *testing.T) (d description) {
 
 func newBench(t *testing.T, boards int, change ...func(*bench, *provision.ProductConfig)) *bench {
 	t.Helper()
-	b := &bench{t: t, work: make(chan func(), 64), seen: &lines{}, boards: map[string]*virtual.Board{}}
+	b := &bench{t: t, work: make(chan func(), 64), seen: &lines{wrote: make(chan struct{}, 1)}, boards: map[string]*virtual.Board{}}
 	product := provision.ProductConfig{Name: "gw-2", Model: "virtual-board"}
 	for _, c := range change {
 		c(b, &product)
@@ -124,6 +129,7 @@ func (b *bench) until(what string, met func(description) bool) description {
 		select {
 		case f := <-b.work:
 			f()
+		case <-b.seen.wrote:
 		case <-ctx.Done():
 			b.t.Fatalf("waited for %s; the window says %+v", what, b.seen.last(b.t))
 		}

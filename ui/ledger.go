@@ -63,9 +63,8 @@ func newLedgerScreen(p *palette, page pager, aside func(func(context.Context) fu
 	)
 	l.list.HideSeparators = true
 	l.list.OnSelected = func(widget.ListItemID) { l.list.UnselectAll() }
-	// A scroll keeps the list's own least size out of the window's.
 	l.body = container.NewStack(l.list)
-	l.box = newBox(fyne.NewSize(760, 520), l.arrange, l.search, l.kind, l.head, l.body, l.status, l.newer, l.older)
+	l.box = newBox(fyne.NewSize(760, 520), l.arrange, l.search, l.kind, l.head, l.body, l.status.Text, l.newer, l.older)
 	l.buttons()
 	return l
 }
@@ -156,7 +155,9 @@ func (l *ledgerScreen) show(entries []record.Entry, next reader.Cursor, more boo
 		l.status.set(fmt.Sprintf("Page %d, entries %s to %s", page, grouped(entries[0].Seq), grouped(entries[len(entries)-1].Seq)), l.palette.soft)
 	}
 	l.buttons()
-	l.list.ScrollToTop()
+	if l.list.Size().Height > 0 { // a list that was never laid out cannot scroll
+		l.list.ScrollToTop()
+	}
 	l.list.Refresh()
 	l.changed()
 }
@@ -195,13 +196,13 @@ var entryColumns = [...]struct {
 	name  string
 	share float32
 }{
-	{"Time", 0.15},
-	{"Serial", 0.17},
-	{"Outcome", 0.1},
-	{"Fault", 0.13},
-	{"Certificate", 0.22},
-	{"Operator", 0.13},
-	{"Entry", 0.1},
+	{"Time", 0.145},
+	{"Serial", 0.155},
+	{"Outcome", 0.095},
+	{"Fault", 0.11},
+	{"Certificate", 0.3},
+	{"Operator", 0.115},
+	{"Entry", 0.08},
 }
 
 // entryRow is one entry in the list, or the names of its columns.
@@ -249,7 +250,11 @@ func (r *entryRow) arrange(s fyne.Size) {
 			r.icon.place(x, (s.Height-15)/2, 15)
 			left += 22
 		}
-		c.place(left, 0, x+w-left-10, s.Height, 15.5)
+		size := float32(15.5)
+		if c.TextStyle.Monospace {
+			size = 14
+		}
+		c.place(left, 0, x+w-left-10, s.Height, size)
 		x += w
 	}
 }

@@ -17,6 +17,7 @@ type prompt struct {
 	buttons []*button
 	title   *line
 	text    *paragraph
+	rows    float32 // how many the text takes
 	facts   []*line // label, value, label, value
 }
 
@@ -27,8 +28,10 @@ type answer struct {
 	do         func() // after the panel is gone; nil: nothing
 }
 
-// promptLines is the most lines of text a panel shows.
-const promptLines = 6
+const (
+	promptLines = 6   // the most lines of text a panel shows
+	panelWidth  = 640 // of a panel
+)
 
 // newPrompt puts a panel over the canvas. done is called once it is gone.
 func newPrompt(p *palette, c fyne.Canvas, title, text string, facts [][2]string, done func(), answers ...answer) *prompt {
@@ -59,22 +62,18 @@ func newPrompt(p *palette, c fyne.Canvas, title, text string, facts [][2]string,
 		q.buttons = append(q.buttons, b)
 		objs = append(objs, b)
 	}
-	height := 190 + float32(len(q.facts)/2)*28
-	if text != "" {
-		height += 70
-	}
-	q.popup = widget.NewModalPopUp(newBox(fyne.NewSize(640, height), q.arrange, objs...), c)
+	rows, _ := wrap(q.text.text, panelWidth-48, 0, 18, promptLines)
+	q.rows = float32(len(rows))
+	height := 68 + q.rows*25 + float32(len(facts))*28 + 108
+	q.popup = widget.NewModalPopUp(newBox(fyne.NewSize(panelWidth, height), q.arrange, objs...), c)
 	q.popup.Show()
 	return q
 }
 
 func (q *prompt) arrange(s fyne.Size) {
 	q.title.place(24, 16, s.Width-48, 44, 26)
-	y := float32(68)
-	if q.text.text[0] != "" {
-		q.text.place(24, y, s.Width-48, promptLines, 24, 18)
-		y = s.Height - 92 - float32(len(q.facts)/2)*28
-	}
+	q.text.place(24, 68, s.Width-48, promptLines, 25, 18)
+	y := 68 + q.rows*25 + 12
 	for i := 0; i < len(q.facts); i += 2 {
 		q.facts[i].place(24, y, 150, 28, 16)
 		q.facts[i+1].place(180, y, s.Width-204, 28, 16)

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +19,10 @@ import (
 	"provisioning.example/station/internal/provision"
 )
 
-// screens is where TestScreens writes its pictures; without it they are drawn
+// screens is where the tests named TestScreens... write their pictures; without it some are drawn
 // and thrown away.
+//
+//	go test ./ui -run TestScreens -args -screens "$PWD/artifacts"
 var screens = flag.String("screens", "", "directory to write pictures of every screen into")
 
 var (
@@ -45,7 +48,7 @@ func mixed() provision.Snapshot {
 	s := provision.Snapshot{
 		Product: "gw-2 rev C", Order: "4711", Done: 312, Quantity: 500,
 		Operator: "Badge 2107", Role: "technician", Ready: 1, ScanSlot: 6,
-		Counters: provision.Counters{Passed: 308, Failed: 4, FirstPass: 308, PerHour: 96},
+		Counters: provision.Counters{Passed: 308, Failed: 4, FirstTried: 312, FirstPass: 308, PerHour: 96},
 		Health:   []provision.Health{{Name: "TPM"}, {Name: "Ledger"}, {Name: "CA 214" + nbsp + "d"}},
 	}
 	for i, n := range []int{7, 8, 8, 8, 9, 9, 9, 7, 0, 9, 9, 9} {
@@ -147,9 +150,12 @@ func pictures() map[string]provision.Snapshot {
 	}
 }
 
-func TestScreens(t *testing.T) {
+func TestScreensLine(t *testing.T) {
 	for variant, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
 		for name, snap := range pictures() {
+			if *screens == "" && !slices.Contains([]string{"mixed", "overlong", "slots-32"}, name) {
+				continue // drawing is slow, and these three have everything in them
+			}
 			t.Run(name+"-"+variant, func(t *testing.T) {
 				img := capture(t, p, snap)
 				if b := img.Bounds(); b.Dx() != 1280 || b.Dy() != 800 {
@@ -179,6 +185,26 @@ func capture(t *testing.T, p *palette, snap provision.Snapshot) image.Image {
 	r.show(snap)
 	w.Canvas().Focus(l.scan)
 	return w.Canvas().Capture()
+}
+
+func TestScreensPanel(t *testing.T) {
+	a := test.NewTempApp(t)
+	for variant, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
+		a.Settings().SetTheme(newTheme(p))
+		l := newLineScreen(p, testSteps, actions{})
+		w := test.NewTempWindow(t, l.box)
+		w.SetPadded(false)
+		w.Resize(fyne.NewSize(1280, 800))
+		l.show(mixed())
+		v := l.last.Slots[1]
+		newPrompt(p, w.Canvas(), "Slot 2: FAIL", v.Fault.Sentence+" "+v.Fault.Remedy, facts(v, provision.Steps()), func() {},
+			answer{name: "no", word: "Close"}, answer{name: "yes", word: "RETRY", strong: true})
+		img := w.Canvas().Capture()
+		if b := img.Bounds(); b.Dx() != 1280 || b.Dy() != 800 {
+			t.Errorf("%s: the picture is %v: something grew", variant, b)
+		}
+		keep(t, "panel-"+variant, img)
+	}
 }
 
 // keep writes a picture where it was asked for.

@@ -129,7 +129,7 @@ func (l *Ledger) start() {
 	l.ended.Go(l.checkpoint)
 }
 
-const writeParams = "mode=rw&_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000&_foreign_keys=on&_recursive_triggers=on"
+const writeParams = "mode=rw&_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000&_foreign_keys=on&_recursive_triggers=on&_stmt_cache_size=32"
 
 // openWriter opens the one connection that writes, and believes no setting it has not read back:
 // the driver turns WAL into synchronous=NORMAL on its own, which loses acknowledged entries in a power cut.

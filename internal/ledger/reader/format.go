@@ -58,7 +58,7 @@ func DSN(path string, params string) string {
 	return (&url.URL{Scheme: "file", Opaque: strings.ReplaceAll(url.PathEscape(path), "%2F", "/"), RawQuery: params}).String()
 }
 
-const readParams = "mode=ro&_query_only=on&_busy_timeout=5000"
+const readParams = "mode=ro&_query_only=on&_busy_timeout=5000&_stmt_cache_size=32"
 
 // checkHeader reads the first 100 bytes of the file without SQLite (SQLite file format, 1.3),
 // so that a file of somebody else is recognised before anything could write to it.

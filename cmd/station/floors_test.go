@@ -32,8 +32,8 @@ var floors = map[string][]string{
 	// floor 1
 	"internal/enroll":        {"internal/smp"},
 	"internal/virtual":       {"internal/smp"},
-	"internal/ledger":        {"internal/record"},
-	"internal/ledger/reader": {"internal/record", "internal/ledger"},
+	"internal/ledger":        {"internal/record", "internal/ledger/reader"},
+	"internal/ledger/reader": {"internal/record"},
 	"internal/audit":         {"internal/record", "internal/issuer"},
 	// floor 2
 	"internal/provision": {

@@ -11,3 +11,12 @@ func Catalogue() []Fault { return catalogue }
 
 // Classify is the one function from errors to faults.
 var Classify = classify
+
+// Common are the faults any step that talks to the board can end with.
+func Common(step string) []Fault {
+	var out []Fault
+	for _, c := range common {
+		out = append(out, Fault{"F-" + step + "-" + c.nn, step, c.sentence, c.remedy, c.action, nil})
+	}
+	return out
+}

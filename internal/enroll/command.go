@@ -96,21 +96,29 @@ func (s *Session) Commit(ctx context.Context, chain [32]byte, anchors, rework *[
 		Rework  *[32]byte `cbor:"rework,omitempty"`
 	}{chain, anchors, rework}
 	err := s.expectState(ctx, cmdCommit, body, Installed)
+	again := false
 	switch s.rc(err) {
 	case RCDigest, RCOffset, RCWrongState: // damaged, incomplete, not there
 	default:
 		return s.named("store the chain", err)
 	}
-	s.log.Info("the board wants the objects again", "error", err)
-	for _, name := range []string{"chain", "anchors", "rework"} {
-		data, ok := s.sent[name]
-		if !ok {
+	for _, o := range []struct {
+		name   string
+		digest *[32]byte
+	}{{"chain", &chain}, {"anchors", anchors}, {"rework", rework}} {
+		data, ok := s.sent[o.name]
+		if !ok || o.digest == nil || sha256.Sum256(data) != *o.digest {
 			continue
 		}
-		if err := s.Put(ctx, name, data); err != nil {
+		again = true
+		if err := s.Put(ctx, o.name, data); err != nil {
 			return err
 		}
 	}
+	if !again {
+		return s.named("store the chain", err)
+	}
+	s.log.Info("the board wanted its objects again", "error", err)
 	return s.named("store the chain", s.expectState(ctx, cmdCommit, body, Installed))
 }
 

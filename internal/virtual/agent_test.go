@@ -169,7 +169,8 @@ func TestCommitVectors(t *testing.T) {
 	}
 }
 
-// TestDigestDropsStaging: after rc 5 all objects must be put again.
+// TestDigestDropsStaging: what is staged has another digest than commit names;
+// after rc 5 all objects must be put again.
 func TestDigestDropsStaging(t *testing.T) {
 	b := newBoard(t, Config{})
 	withKey(t, b, scalarOf("drop"))
@@ -361,6 +362,7 @@ func TestShapes(t *testing.T) {
 		{cmdPut, "no len at offset 0", obj{"obj": "chain", "off": 0, "data": []byte{1}, "sha": d32}},
 		{cmdPut, "no sha at offset 0", obj{"obj": "chain", "off": 0, "data": []byte{1}, "len": 1}},
 		{cmdPut, "len over max", obj{"obj": "chain", "off": 0, "data": []byte{1}, "len": 8193, "sha": d32}},
+		{cmdPut, "data beyond len at offset 0", obj{"obj": "chain", "off": 0, "data": []byte{1, 2}, "len": 1, "sha": d32}},
 		{cmdPut, "data over chunk", obj{"obj": "chain", "off": 0, "data": make([]byte, 513), "len": 600, "sha": d32}},
 		{cmdPut, "negative off", obj{"obj": "chain", "off": -1, "data": []byte{1}}},
 		{cmdCommit, "no chain", obj{"anchors": d32}},
@@ -404,6 +406,7 @@ func TestPut(t *testing.T) {
 		{"begin with nothing", 0, "", start, 0, 0},
 		{"begin", 0, "abc", start, 0, 3},
 		{"begin again: resumes, takes nothing", 0, "abcdef", start, 0, 3},
+		{"begin again with other bytes", 0, "abX", start, rcOffset, 3},
 		{"gap", 4, "efg", nil, rcOffset, 3},
 		{"next", 3, "def", nil, 0, 6},
 		{"repeat", 3, "def", nil, 0, 6},

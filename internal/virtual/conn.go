@@ -177,7 +177,7 @@ func (b *Board) dispatchOS(m smp.Message, write bool) any {
 	}
 	bad := smp.Unmarshal(m.Payload, &r) != nil
 	switch {
-	case m.Cmd == cmdEcho && write:
+	case m.Cmd == cmdEcho: // MCUmgr takes it as a read as well
 		if bad || r.D == nil {
 			return plain{plainInvalid}
 		}

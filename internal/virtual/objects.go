@@ -13,7 +13,7 @@ var objectNames = [...]string{"chain", "anchors", "rework"}
 // staged is an object on its way into the board. It lives in RAM until commit.
 type staged struct {
 	size uint64
-	sha  [32]byte // as announced; commit compares it
+	sha  [32]byte // as announced: with size it tells whether a put resumes
 	data []byte
 }
 
@@ -71,11 +71,21 @@ func (r *putRequest) shape(c *Config) bool {
 	if r.Obj == nil || !isObject(*r.Obj) || r.Off == nil || r.Data == nil || len(r.Data) > c.Chunk {
 		return false
 	}
-	return *r.Off != 0 || r.Len != nil && r.SHA != nil && *r.Len <= uint64(c.Max)
+	return *r.Off != 0 || r.Len != nil && r.SHA != nil && *r.Len <= uint64(c.Max) && uint64(len(r.Data)) <= *r.Len
 }
 
 type offAnswer struct {
 	Off uint64 `cbor:"off"`
+}
+
+// resume answers a put that begins an object which is partly staged already: it
+// compares, but takes no further bytes.
+func (s *staged) resume(data []byte) (any, *refusal) {
+	have := uint64(len(s.data))
+	if n := min(len(data), len(s.data)); !bytes.Equal(s.data[:n], data[:n]) {
+		return nil, &refusal{rc: rcOffset, off: &have}
+	}
+	return offAnswer{have}, nil
 }
 
 // put takes the next chunk of an object, knows the one before again, and
@@ -84,12 +94,9 @@ func (b *Board) put(r *putRequest) (any, *refusal) {
 	s := b.ram.staging[*r.Obj]
 	if *r.Off == 0 {
 		if s != nil && s.size == *r.Len && s.sha == *r.SHA && len(s.data) > 0 {
-			return offAnswer{uint64(len(s.data))}, nil // resumed; takes no further bytes
+			return s.resume(r.Data)
 		}
 		s = &staged{size: *r.Len, sha: *r.SHA}
-		if uint64(len(r.Data)) > s.size {
-			return nil, &refusal{rc: rcMalformed}
-		}
 		b.ram.staging[*r.Obj] = s
 	}
 	if s == nil {
@@ -159,7 +166,7 @@ func (b *Board) gather(r *commitRequest) (objects map[string][]byte, changed boo
 			continue
 		}
 		s := b.ram.staging[name]
-		if s == nil || s.sha != *want {
+		if s == nil {
 			return nil, false, &refusal{rc: rcWrongState}
 		}
 		objects[name] = s.data

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/modfile"
@@ -32,6 +33,36 @@ func TestStateVersion(t *testing.T) {
 	}
 	if found != simulatorVersion {
 		t.Errorf("go.mod has go-tpm-tools %q, state files are of %s: see TestGoldenState", found, simulatorVersion)
+	}
+}
+
+// TestStateFileLocked gives a state file to one user at a time.
+func TestStateFileLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	load := func() (*stateFile, error) {
+		f, err := newStateFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.load()
+		return f, err
+	}
+	first, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("a second user: %v", err)
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := load()
+	if err != nil {
+		t.Errorf("after the first has gone: %v", err)
+	}
+	if err := next.close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -427,8 +427,12 @@ func TestStorageRootKey(t *testing.T) {
 	other.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
 	persist(t, s, other)
 	m = open(t, tpm.Config{Spec: p.spec()})
+	p.harm(nil)
 	if err := sign(t.Context(), find(t, m, transient), crypto.SHA256, "x"); err != nil {
 		t.Errorf("with another SRK at the handle: %v", err)
+	}
+	if _, count := p.commands(); count[tpm2.TPMCCCreatePrimary] != 1 {
+		t.Errorf("a session was salted with another key than the pinned one: %v", count)
 	}
 }
 

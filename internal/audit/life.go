@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 
 	"provisioning.example/station/internal/record"
 )
@@ -42,7 +43,9 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 	case record.KindRenewed:
 		a.certify(ctx, e)
 	case record.KindRevoked:
-		if a.life.keys[b.SPKI] == b.Cert {
+		if b.SPKI == "" { // it need not name the key
+			maps.DeleteFunc(a.life.keys, func(_, cert string) bool { return cert == b.Cert })
+		} else if a.life.keys[b.SPKI] == b.Cert {
 			delete(a.life.keys, b.SPKI)
 		}
 	case record.KindRework, record.KindScrap:

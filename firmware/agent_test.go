@@ -12,9 +12,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/smp"
@@ -221,10 +225,7 @@ func (u *unit) unlock(ctx context.Context, t *testing.T, b *board, c *talk, p *p
 	if err != nil || info.State != enroll.Blank || info.SPKI != nil || info.Chain != nil || info.Rework != nil {
 		t.Fatalf("after rework: %+v, %v", info, err)
 	}
-	flash, err := os.ReadFile(b.state())
-	if err != nil {
-		t.Fatal(err)
-	}
+	flash := b.flash(t)
 	if bytes.Contains(flash, u.chain) || bytes.Contains(flash, u.token[:]) {
 		t.Fatal("the old chain or token is still in flash")
 	}
@@ -247,6 +248,21 @@ func TestPinnedRootRefusesForeignChain(t *testing.T) {
 	if err := c.Commit(ctx, *digest(mine), nil, nil); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A chain whose signatures hold is still no chain when the names do not follow.
+func TestLinkByNameToo(t *testing.T) {
+	ctx := deadline(t)
+	p := newPlant(t)
+	c := connect(t, newBoard(t))
+	u := keyAndChain(ctx, t, c, p, "ES256")
+	leaf := u.chain[:len(u.chain)-len(p.issuer.Raw)]
+	renamed := authority(t, "Renamed", p.issuerKey, p.root, p.rootKey)
+	chain := slices.Concat(leaf, renamed.Raw)
+	if err := c.Put(ctx, "chain", chain); err != nil {
+		t.Fatal(err)
+	}
+	wantRC(t, "commit", c.Commit(ctx, *digest(chain), nil, nil), enroll.RCChain)
 }
 
 // The same token gets the same key in every state that allows it, another one
@@ -310,18 +326,9 @@ func TestKillWhileReplacing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
+	for i := range 20 {
 		newToken := token(t)
-		dying, cancel := context.WithCancel(ctx)
-		asked := make(chan struct{})
-		go func() {
-			defer close(asked)
-			_, _, _ = c.Keygen(dying, "ES256", newToken, true) // the board dies meanwhile
-		}()
-		b.kill(t)
-		cancel()
-		<-asked
-		_ = c.client.Close() // of a line that is gone
+		c.dieDuringKeygen(ctx, t, b, newToken, i%2 == 0)
 		b.start(t)
 		c = connect(t, b)
 		if c.info.State != enroll.Keyed || c.info.SPKI == nil {
@@ -340,6 +347,28 @@ func TestKillWhileReplacing(t *testing.T) {
 	}
 }
 
+// dieDuringKeygen kills the board while it replaces its key: at once, or when
+// the first byte of its flash has changed.
+func (c *talk) dieDuringKeygen(ctx context.Context, t *testing.T, b *board, tok [32]byte, atOnce bool) {
+	t.Helper()
+	before := b.flash(t)
+	dying, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _ = c.Keygen(dying, "ES256", tok, true) // the board dies meanwhile
+	}()
+	for !atOnce && bytes.Equal(b.flash(t), before) {
+		if ctx.Err() != nil {
+			t.Fatal("the board never writes")
+		}
+	}
+	b.kill(t)
+	cancel()
+	<-done
+	_ = c.client.Close() // of a line that is gone
+}
+
 // A station that dies leaves the console usable for the next one.
 func TestReopen(t *testing.T) {
 	b := newBoard(t)
@@ -353,5 +382,41 @@ func TestReopen(t *testing.T) {
 			t.Fatalf("echo %q, %v", echo.R, err)
 		}
 		c.close(t)
+	}
+}
+
+// A station may take the line for itself by TIOCEXCL and die. The agent holds
+// the line open, so the kernel would never take that lock off.
+func TestExclusiveLockDiesWithItsStation(t *testing.T) {
+	ctx := deadline(t)
+	b := newBoard(t)
+	station, err := os.OpenFile(b.link(), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetInt(int(station.Fd()), unix.TIOCEXCL, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := station.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		next, err := os.OpenFile(b.link(), os.O_RDWR|unix.O_NOCTTY, 0)
+		switch {
+		case errors.Is(err, unix.EBUSY): // what a user who is not root gets meanwhile
+		case err != nil:
+			t.Fatal(err)
+		default:
+			locked, err := unix.IoctlGetInt(int(next.Fd()), unix.TIOCGEXCL)
+			if err := errors.Join(err, next.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if locked == 0 {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the lock outlives its station")
+		}
 	}
 }

@@ -58,6 +58,16 @@ func newBoard(t *testing.T, flags ...string) *board {
 func (b *board) state() string { return filepath.Join(b.dir, "state") }
 func (b *board) link() string  { return filepath.Join(b.dir, "tty") }
 
+// flash returns the bytes of the board's flash as they stand.
+func (b *board) flash(t *testing.T) []byte {
+	t.Helper()
+	flash, err := os.ReadFile(b.state())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return flash
+}
+
 func (b *board) start(t *testing.T) {
 	t.Helper()
 	args := append([]string{"--state", b.state(), "--link", b.link(), "--uid", hex.EncodeToString(b.uid)}, b.flags...)

@@ -91,6 +91,8 @@ static int program(void *ctx, unsigned copy, uint32_t off, const uint8_t *data, 
 		for (int k = 0; k < WORD && !was_dead; k++) {
 			CHECK(cell[k] == 0xff, "byte %zu of copy %u is programmed twice", off + i, copy);
 			// Some bits of the word under way make it before power goes.
+			if (b->weak == off + i + (size_t)k && b->weak != 0)
+				continue;
 			cell[k] = powered ? data[i + (size_t)k] : data[i + (size_t)k] | 0xa5;
 		}
 		if (!powered)
@@ -104,12 +106,12 @@ static int erase(void *ctx, unsigned copy)
 	struct board *b = ctx;
 
 	check_range(copy, 0, BOARD_COPY);
-	for (size_t i = 0; i < BOARD_COPY; i += ERASE_STEP) {
+	for (size_t i = 0; i < BOARD_COPY && !b->no_erase; i += ERASE_STEP) {
 		if (!spend(b))
 			return -1;
 		memset(b->flash[copy] + i, 0xff, ERASE_STEP);
 	}
-	return b->broken ? -1 : 0;
+	return b->broken || b->no_erase ? -1 : 0;
 }
 
 // Sets what points from a board to itself.

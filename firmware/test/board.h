@@ -24,6 +24,8 @@ struct board {
 	long changed;    // steps made since board_power
 	bool dead;       // power is gone: flash changes no more
 	bool broken;     // flash answers with errors
+	bool no_erase;   // erase does nothing but fail
+	uint32_t weak;   // byte of each copy that stays FF; 0: none
 	int resets;      // asked for
 	uint8_t sent[BOARD_SENT];
 	size_t sent_len;

@@ -43,6 +43,8 @@ static const struct {
 	{"config", test_config},
 	{"power cut", test_power_cut},
 	{"storage failure", test_storage_failure},
+	{"flash bits", test_flash_bits},
+	{"newer copy counts", test_newer_copy_counts},
 	{"hostile bytes", test_hostile_bytes},
 };
 

@@ -71,6 +71,8 @@ void test_other_groups(void);
 void test_config(void);
 void test_power_cut(void);
 void test_storage_failure(void);
+void test_flash_bits(void);
+void test_newer_copy_counts(void);
 void test_hostile_bytes(void);
 
 #endif

@@ -233,6 +233,8 @@ static void check_rework(const struct vector *v)
 		return;
 	CHECK(board_rework(&b, 1 - key, sig) == 0, "%s: a repeat compares only sig", v->name);
 	CHECK(board_rework(&b, key, (struct enr_bytes){sig.data, sig.len - 1}) == ENR_WRONG_STATE, "%s: no repeat", v->name);
+	CHECK(board_rework(&b, key, (struct enr_bytes){message->data, sig.len}) == ENR_WRONG_STATE, "%s: no repeat", v->name);
+	CHECK(!b.agent.challenged, "%s: the nonce is still good", v->name);
 	board_boot(&b);
 	CHECK(board_rework(&b, key, sig) == ENR_WRONG_STATE, "%s: kept over a reset", v->name);
 }

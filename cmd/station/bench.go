@@ -71,7 +71,11 @@ func (b *bench) openLedger(ctx context.Context) error {
 	if h.cfg.Keys.Checkpoint == nil {
 		return unfit(fmt.Errorf("%s has no checkpoint key", h.dir), "make the home anew with: station init")
 	}
-	signer, err := b.tpm.Key(ctx, *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return os.ReadFile(h.authPath()) })
+	auth, err := os.ReadFile(h.authPath())
+	if err != nil {
+		return unfit(err, "the checkpoint key's secret belongs into the home; bring it back from a backup")
+	}
+	signer, err := b.tpm.Key(ctx, *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return auth, nil })
 	if err != nil {
 		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? see: station doctor")
 	}
@@ -160,10 +164,10 @@ func tryPIN(ctx context.Context, key *tpm.Key) error {
 	return err
 }
 
-// note appends an entry of the station itself.
-func (b *bench) note(ctx context.Context, body record.Body) error {
+// note appends an entry of the station itself, and what it refers to.
+func (b *bench) note(ctx context.Context, body record.Body, blobs ...[]byte) error {
 	body.Operator, body.Software = b.who, software()
-	seqs, err := b.ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{body}})
+	seqs, err := b.ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{body}, Blobs: blobs})
 	if err == nil {
 		err = b.ledger.Cover(ctx, seqs[0])
 	}

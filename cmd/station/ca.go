@@ -133,7 +133,7 @@ func (b *bench) installCA(ctx context.Context, text []byte, replace bool) (*auth
 	if err != nil {
 		return nil, usage(err, "nothing was installed; was this answer made for this station's request?")
 	}
-	return in, b.note(ctx, caEntry(in, b.tpm.Info()))
+	return in, b.note(ctx, caEntry(in, b.tpm.Info()), in.Intermediate().Raw)
 }
 
 func caEntry(in *authority.Installed, t tpm.Info) record.Body {

@@ -41,7 +41,12 @@ recorded first.`,
 			if err != nil {
 				return err
 			}
-			res, err := export.File(c.Context(), out, format, b.reader, export.Options{Kinds: kinds})
+			moment, err := b.reader.Snapshot(c.Context())
+			if err != nil {
+				return unfit(err, "see: station ledger verify")
+			}
+			defer moment.Close()
+			res, err := export.File(c.Context(), out, format, moment, export.Options{Kinds: kinds})
 			if err != nil {
 				return usage(err, "nothing was left behind; name a writable file with --out")
 			}

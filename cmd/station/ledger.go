@@ -165,7 +165,13 @@ func verifyLedger(ctx context.Context, h *home, root string) (*audit.Report, err
 			return nil, usage(err, "name a PEM certificate with --root")
 		}
 	}
-	return audit.Verify(ctx, r, a)
+	// A station may be writing: what is judged is one moment of the ledger.
+	moment, err := r.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer moment.Close()
+	return audit.Verify(ctx, moment, a)
 }
 
 func readCertificate(path string) (*x509.Certificate, error) {

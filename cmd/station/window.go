@@ -26,7 +26,6 @@ type windowFlags struct {
 	kiosk    bool
 	describe bool
 	ports    []string
-	slots    int
 }
 
 // addWindow makes the command without a name open the window.

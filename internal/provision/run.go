@@ -257,7 +257,7 @@ func (r *run) describeEnd(b *record.Body, failed *Fault) {
 			b.Releases = r.claims() // nothing was signed: the label may go on another board
 		}
 		b.Fault, b.FaultStep = failed.Code, failed.Step
-		b.Detail = cut(failed.Error(), 500)
+		b.Detail = record.Plain(failed.Error(), 500)
 	}
 }
 

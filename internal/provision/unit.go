@@ -24,7 +24,7 @@ func (r *run) body(kind string) record.Body {
 		Slot: r.slot, Port: r.port, USB: r.usb, Order: c.Order, Attempt: r.attempt,
 		Product: c.Product.Name(), ProductDigest: hexOf(c.Product.digest[:]),
 		Profile: c.Profile.Name(), ConfigDigest: c.ConfigDigest,
-		Hardware: r.info.HW, FirmwareVersion: r.info.FW,
+		Hardware: record.Plain(r.info.HW, 64), FirmwareVersion: record.Plain(r.info.FW, 64),
 		Anchors: digestHex(c.Product.anchors), Rework: digestHex(c.ReworkKeys),
 	}
 	d := c.Profile.Digest()

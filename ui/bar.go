@@ -12,7 +12,8 @@ import (
 	"provisioning.example/station/internal/provision"
 )
 
-// barHeight is the height of the strip under the cards.
+// barHeight is the height of the strip under the cards as it was drawn; on a
+// larger window it is scaled.
 const barHeight = 98
 
 // bar is the strip under the cards: the one obvious action, and how the shift
@@ -89,30 +90,33 @@ func (b *bar) show(s provision.Snapshot) {
 }
 
 func (b *bar) arrange(s fyne.Size) {
-	rhythm := min(156, s.Width*0.16)
+	k := s.Height / barHeight
+	rhythm := min(156*k, s.Width*0.16)
 	place(b.rhythm.box, s.Width-rhythm, 0, rhythm, s.Height)
 	place(b.banner.box, 0, 0, s.Width-rhythm-24, s.Height)
-	button := min(470, s.Width*0.41)
+	button := min(470*k, s.Width*0.41)
+	b.start.size = 34 * k
 	place(b.start, 0, 0, button, s.Height)
-	b.arrangeFigures(button+24, s.Width-rhythm-button-48)
+	b.arrangeFigures(button+24, s.Width-rhythm-button-48, k)
 }
 
 // arrangeFigures sets the figures side by side. Where they do not fit they get
 // smaller: a figure that is cut short would be another figure.
-func (b *bar) arrangeFigures(x, room float32) {
-	const large, small, least = 38, 15.5, 10
+func (b *bar) arrangeFigures(x, room, k float32) {
+	const least = 10
 	n := float32(len(b.figures))
+	large, small := 38*k, 15.5*k
 	widths, natural := make([]float32, len(b.figures)), float32(0)
 	for i, f := range b.figures {
 		widths[i] = max(measure(f.value.full, large, bold), measure(f.name.full, small, plain)) + 2
 		natural += widths[i]
 	}
-	k := min(1, 0.94*(room-least*(n-1))/natural)
-	apart := min((room-natural*k)/(n-1), 34)
+	squeeze := min(1, (room-least*(n-1))/natural)
+	apart := min((room-natural*squeeze)/(n-1), 34*k)
 	for i, f := range b.figures {
-		w := widths[i] * k
-		f.value.place(x, 12, w, 54, large*k)
-		f.name.place(x, 60, w, 22, small*k)
+		w := widths[i] * squeeze
+		f.value.placeWhole(x, 12*k, w, 54*k, large)
+		f.name.placeWhole(x, 60*k, w, 22*k, small)
 		x += w + apart
 	}
 }
@@ -154,13 +158,14 @@ func (r *rhythm) show(hour [12]provision.Bucket) {
 }
 
 func (r *rhythm) arrange(s fyne.Size) {
-	const base, height, between = 62, 44, 3
+	k := s.Height / barHeight
+	base, height, between := 62*k, 44*k, 3*k
 	most := 1
 	for _, b := range r.hour {
 		most = max(most, b.Passed+b.Failed)
 	}
 	w := (s.Width - between*11) / 12
-	unit := float32(height) / float32(most)
+	unit := height / float32(most)
 	for i, b := range r.hour {
 		x := float32(i) * (w + between)
 		good, bad := unit*float32(b.Passed), unit*float32(b.Failed)
@@ -170,7 +175,7 @@ func (r *rhythm) arrange(s fyne.Size) {
 		place(r.passed[i], x, base-good, w, good)
 		place(r.failed[i], x, base-good-bad, w, bad)
 	}
-	r.name.place(0, 62, s.Width, 22, 14)
+	r.name.place(0, 62*k, s.Width, 22*k, 14*k)
 }
 
 // recolor fills a rectangle anew where that changes something.
@@ -216,12 +221,13 @@ func (b *banner) show(f *provision.Fault) {
 }
 
 func (b *banner) arrange(s fyne.Size) {
+	k := s.Height / barHeight
 	place(b.back, 0, 0, s.Width, s.Height)
-	b.icon.place(20, (s.Height-54)/2, 54)
-	const left = 92
-	word := measure(b.word.full, 34, bold) + 4
-	b.word.place(left, 12, word, 46, 34)
-	b.code.place(left, 58, word, 26, 18)
-	x := left + word + 28
-	b.text.place(x, 10, s.Width-x-16, 3, 26, 19)
+	b.icon.place(20*k, (s.Height-54*k)/2, 54*k)
+	left := 92 * k
+	word := measure(b.word.full, 34*k, bold) + 4
+	b.word.place(left, 12*k, word, 46*k, 34*k)
+	b.code.place(left, 58*k, word, 26*k, 18*k)
+	x := left + word + 28*k
+	b.text.place(x, 10*k, s.Width-x-16*k, 3, 26*k, 19*k)
 }

@@ -100,7 +100,7 @@ func (b *button) arrange(s fyne.Size) {
 	text := min(measure(b.label.full, b.size, bold)+1, s.Width-side-gap-b.size)
 	left := (s.Width - side - gap - text) / 2
 	b.icon.place(left, (s.Height-side)/2, side)
-	b.label.place(left+side+gap, 0, text, s.Height, b.size)
+	b.label.placeWhole(left+side+gap, 0, text, s.Height, b.size)
 }
 
 // Tapped implements fyne.Tappable.

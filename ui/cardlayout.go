@@ -43,7 +43,7 @@ func (c *card) arrangeTall(s fyne.Size, k float32) {
 	c.number.place(pad, 10*k, inner/2, 34*k, 26*k)
 	c.elapsed.place(s.Width/2, 10*k, s.Width/2-pad, 34*k, 20*k)
 	c.placeIcon(pad+1*k, 59*k, 46*k)
-	c.placeWord(pad+62*k, 44*k, s.Width-pad-62*k-8*k, 68*k, 56*k)
+	c.word.placeWhole(pad+62*k, 44*k, s.Width-pad-62*k-8*k, 68*k, 56*k)
 	c.serial.place(pad, 115*k, inner, 32*k, 23*k)
 	c.placeSegments(pad, 153*k, inner, 8*k)
 	foot, text := s.Height-38*k, 168*k
@@ -66,7 +66,7 @@ func (c *card) arrangeWide(s fyne.Size, k float32) {
 	if c.elapsed.full != "" {
 		word -= 58 * k
 	}
-	c.placeWord(pad+74*k, 6*k, word, 46*k, 38*k)
+	c.word.placeWhole(pad+74*k, 6*k, word, 46*k, 38*k)
 	c.elapsed.place(s.Width-pad-62*k, 6*k, 62*k, 30*k, 16*k)
 	serial := inner
 	if c.retryable() {
@@ -92,7 +92,7 @@ func (c *card) arrangeSmall(s fyne.Size, k float32) {
 	c.number.place(pad, 3*k, inner/2, 24*k, 17*k)
 	c.elapsed.place(s.Width/2, 3*k, s.Width/2-pad, 24*k, 14*k)
 	c.placeIcon(pad, 33*k, 21*k)
-	c.placeWord(pad+27*k, 24*k, inner-22*k, 37*k, 26*k)
+	c.word.placeWhole(pad+27*k, 24*k, inner-22*k, 37*k, 26*k)
 	c.serial.place(pad, 61*k, inner, 20*k, 14*k)
 	c.placeSegments(pad, 84*k, inner, 5*k)
 	text, foot := 90*k, s.Height-6*k
@@ -106,14 +106,6 @@ func (c *card) arrangeSmall(s fyne.Size, k float32) {
 	}
 	c.foot.place(0, 0, 0, 0, 13*k)
 	c.body.place(pad, text, inner, max(int((foot-text)/(14.5*k)), 1), 14.5*k, 12*k)
-}
-
-// placeWord makes the word as large as its room allows.
-func (c *card) placeWord(x, y, w, h, size float32) {
-	if full := measure(c.word.full, size, bold); full > w {
-		size *= 0.98 * w / full // glyphs do not shrink quite evenly
-	}
-	c.word.place(x, y, w+1, h, size)
 }
 
 func (c *card) placeIcon(x, y, size float32) {

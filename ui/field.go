@@ -129,7 +129,7 @@ func (f *field) arrange(s fyne.Size) {
 	side := s.Height * 0.42
 	f.mark.place(16, (s.Height-side)/2, side)
 	left := 16 + side + 12
-	f.words.place(left, 0, s.Width-left-16, s.Height, min(20, s.Height*0.38))
+	f.words.place(left, 0, s.Width-left-16, s.Height, s.Height*0.385)
 	f.placeCaret()
 }
 

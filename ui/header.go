@@ -11,7 +11,8 @@ import (
 	"provisioning.example/station/internal/provision"
 )
 
-// headHeight is the height of the strip above the cards.
+// headHeight is the height of the strip above the cards as it was drawn; on a
+// larger window it is scaled.
 const headHeight = 80
 
 // header names what is being built, asks for the label and tells who is at
@@ -77,39 +78,40 @@ func (h *header) show(s provision.Snapshot) {
 }
 
 func (h *header) arrange(s fyne.Size) {
-	side := min(300, s.Width*0.26)
-	h.product.place(0, 10, side, 32, 22)
-	h.order.place(0, 38, side, 22, 15.5)
-	bar := min(side, 200)
-	place(h.track, 0, 64, bar, 4)
-	place(h.done, 0, 64, bar*h.share, 4)
-	right := min(230, s.Width*0.22)
-	place(h.scan, side+14, 14, s.Width-side-right-28, 52)
-	h.arrangePerson(s.Width, right)
-	h.arrangeHealth(s.Width, right)
+	k := s.Height / headHeight
+	side := min(300*k, s.Width*0.26)
+	h.product.place(0, 10*k, side, 32*k, 22*k)
+	h.order.place(0, 38*k, side, 22*k, 15.5*k)
+	bar := min(side, 200*k)
+	place(h.track, 0, 64*k, bar, 4*k)
+	place(h.done, 0, 64*k, bar*h.share, 4*k)
+	right := max(min(230*k, s.Width*0.22), 210)
+	place(h.scan, side+14, 14*k, s.Width-side-right-28, 52*k)
+	h.arrangePerson(s.Width, right, k)
+	h.arrangeHealth(s.Width, right, k)
 }
 
 // arrangePerson sets name and role flush right, the name giving way.
-func (h *header) arrangePerson(width, room float32) {
-	role := min(measure(h.role.full, 15, plain)+1, room/2)
-	h.role.place(width-role, 19, role, 24, 15)
-	name := min(measure(h.operator.full, 18, bold)+1, room-role-6)
-	h.operator.place(width-role-6-name, 17, name, 26, 18)
+func (h *header) arrangePerson(width, room, k float32) {
+	role := min(measure(h.role.full, 15*k, plain)+1, room/2)
+	h.role.place(width-role, 19*k, role, 24*k, 15*k)
+	name := min(measure(h.operator.full, 18*k, bold)+1, room-role-6)
+	h.operator.place(width-role-6-name, 17*k, name, 26*k, 18*k)
 }
 
 // arrangeHealth sets the organs flush right, the first ones giving way.
-func (h *header) arrangeHealth(width, room float32) {
-	const dot, near, apart = 9, 5, 10
+func (h *header) arrangeHealth(width, room, k float32) {
+	dot, near, apart := 9*k, 5*k, 10*k
 	x, left := width, width-room
 	for i := maxOrgans - 1; i >= 0; i-- {
-		w := min(measure(h.organs[i].full, 15, plain)+1, x-left-dot-near)
+		w := min(measure(h.organs[i].full, 15*k, plain)+1, x-left-dot-near)
 		show(h.lights[i].Image, h.organs[i].full != "" && w > 0)
 		if !h.lights[i].Visible() {
 			h.organs[i].place(0, 0, 0, 0, 15)
 			continue
 		}
-		h.organs[i].place(x-w, 42, w, 22, 15)
-		h.lights[i].place(x-w-near-dot, 50, dot)
+		h.organs[i].place(x-w, 42*k, w, 22*k, 15*k)
+		h.lights[i].place(x-w-near-dot, 50*k, dot)
 		x -= w + near + dot + apart
 	}
 }

@@ -164,7 +164,7 @@ func TestLedgerThatCannotBeRead(t *testing.T) {
 
 func TestScreensLedger(t *testing.T) {
 	page := filled(t, 230).Page
-	for variant, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
+	for variant, p := range variants() {
 		l := listing(t, p, page)
 		r := newRail(p, func(int) {})
 		r.choose(1)

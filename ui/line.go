@@ -45,10 +45,12 @@ func newLineScreen(p *palette, steps int, act actions) *lineScreen {
 }
 
 func (l *lineScreen) arrange(s fyne.Size) {
+	k := max(1, min(s.Width/1196, s.Height/800, 2)) // head and bar grow with a large window
+	head, foot := headHeight*k, barHeight*k
 	inner := s.Width - 2*rim
-	place(l.header.box, rim, 0, inner, headHeight)
-	place(l.bar.box, rim, s.Height-barHeight-gap, inner, barHeight)
-	place(l.grid.box, rim, headHeight, inner, s.Height-headHeight-barHeight-2*gap)
+	place(l.header.box, rim, 0, inner, head)
+	place(l.bar.box, rim, s.Height-foot-gap, inner, foot)
+	place(l.grid.box, rim, head, inner, s.Height-head-foot-2*gap)
 }
 
 // show draws a snapshot. Header and bar are left alone where only the cards

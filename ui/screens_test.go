@@ -150,25 +150,33 @@ func pictures() map[string]provision.Snapshot {
 	}
 }
 
+// variants are the palettes to draw in: one is enough where nobody looks.
+func variants() map[string]*palette {
+	if *screens == "" {
+		return map[string]*palette{"dark": darkPalette()}
+	}
+	return map[string]*palette{"light": lightPalette(), "dark": darkPalette()}
+}
+
 func TestScreensLine(t *testing.T) {
-	for variant, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
+	for variant, p := range variants() {
 		for name, snap := range pictures() {
 			if *screens == "" && !slices.Contains([]string{"mixed", "overlong", "slots-32"}, name) {
 				continue // drawing is slow, and these three have everything in them
 			}
 			t.Run(name+"-"+variant, func(t *testing.T) {
-				img := capture(t, p, snap)
-				if b := img.Bounds(); b.Dx() != 1280 || b.Dy() != 800 {
-					t.Errorf("the picture is %dx%d, want 1280x800: something grew", b.Dx(), b.Dy())
-				}
-				keep(t, "line-"+name+"-"+variant, img)
+				keep(t, "line-"+name+"-"+variant, capture(t, p, snap, fyne.NewSize(1280, 800)))
 			})
 		}
 	}
+	for _, size := range []fyne.Size{{Width: 1024, Height: 640}, {Width: 1920, Height: 1080}} {
+		keep(t, fmt.Sprintf("line-mixed-%.0fx%.0f", size.Width, size.Height), capture(t, lightPalette(), mixed(), size))
+	}
 }
 
-// capture draws a snapshot as the line screen shows it.
-func capture(t *testing.T, p *palette, snap provision.Snapshot) image.Image {
+// capture draws a snapshot as the line screen shows it in a window of a size,
+// and complains when that does not suffice.
+func capture(t *testing.T, p *palette, snap provision.Snapshot, size fyne.Size) image.Image {
 	t.Helper()
 	a := test.NewTempApp(t)
 	a.Settings().SetTheme(newTheme(p))
@@ -180,16 +188,20 @@ func capture(t *testing.T, p *palette, snap provision.Snapshot) image.Image {
 	}, r.box, l.box)
 	w := test.NewTempWindow(t, root)
 	w.SetPadded(false)
-	w.Resize(fyne.NewSize(1280, 800))
+	w.Resize(size)
 	l.show(snap)
 	r.show(snap)
 	w.Canvas().Focus(l.scan)
-	return w.Canvas().Capture()
+	img := w.Canvas().Capture()
+	if b := img.Bounds(); b.Dx() != int(size.Width) || b.Dy() != int(size.Height) {
+		t.Errorf("the picture is %v, want %v: something grew", b, size)
+	}
+	return img
 }
 
 func TestScreensPanel(t *testing.T) {
 	a := test.NewTempApp(t)
-	for variant, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
+	for variant, p := range variants() {
 		a.Settings().SetTheme(newTheme(p))
 		l := newLineScreen(p, testSteps, actions{})
 		w := test.NewTempWindow(t, l.box)

@@ -52,6 +52,16 @@ func (l *line) place(x, y, w, h, size float32) {
 	l.Move(fyne.NewPos(x, y))
 }
 
+// placeWhole is place for words and figures that must never be cut short: they
+// are written smaller instead.
+func (l *line) placeWhole(x, y, w, h, size float32) {
+	const least = 6
+	for full := measure(l.full, size, l.TextStyle); full > w && size > least; full = measure(l.full, size, l.TextStyle) {
+		size *= min(w/full, 0.98)
+	}
+	l.place(x, y, w, h, size)
+}
+
 func (l *line) fit(width float32) {
 	l.Text.Text = fit(l.full, width, l.TextSize, l.TextStyle, l.keepEnd)
 }

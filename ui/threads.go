@@ -17,7 +17,7 @@ import (
 // The pace of redrawing.
 const (
 	pace   = 100 * time.Millisecond // at most one redraw in this time
-	glance = time.Second            // how often an idle line is looked at, for figures that change by the hour
+	glance = 5 * time.Second        // how often an idle line is looked at, for figures that change by the hour
 )
 
 // threads is the only place where work crosses between the goroutine that

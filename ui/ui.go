@@ -144,6 +144,7 @@ func (u *UI) arrange(s fyne.Size) {
 	place(u.rail.box, 0, 0, railWidth, s.Height)
 	place(u.line.box, railWidth, 0, s.Width-railWidth, s.Height)
 	place(u.ledger.box, railWidth, 0, s.Width-railWidth, s.Height)
+	u.threads.changed()
 }
 
 // draw shows a snapshot.

@@ -69,7 +69,7 @@ func scanHint(slot int) string {
 	if slot > 0 {
 		return fmt.Sprintf("Scan the label of slot %d", slot)
 	}
-	return "Scan a label"
+	return "No board waits for a label"
 }
 
 // orderLine is the order and how far it is.

@@ -124,7 +124,7 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 	}
 	pin, err := g.pin.read("PIN of the CA key")
 	if err != nil {
-		return nil, err
+		return nil, unfit(err, "without the PIN the ledger can only be read: type it, or use --pin-file or --pin-fd")
 	}
 	return b, b.openIssuer(ctx, ca.Chain, pin)
 }

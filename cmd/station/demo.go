@@ -17,7 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
 	"provisioning.example/station/internal/smp"
 	"provisioning.example/station/internal/virtual"
@@ -222,5 +224,11 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 	} else {
 		err = runBatch(ctx, c, g, b, ports, cfg)
 	}
-	return errors.Join(err, b.writeChains(context.WithoutCancel(ctx), filepath.Join(filepath.Dir(b.home.dir), "certificates")))
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(err, b.writeChains(ctx, filepath.Join(filepath.Dir(b.home.dir), "certificates")))
+	if g.json {
+		return err
+	}
+	page, _, _, failed := b.reader.Page(ctx, reader.Filter{Kinds: []string{record.KindEnd}}, reader.Cursor{}, reader.MaxPage)
+	return errors.Join(err, failed, listing(c, page))
 }

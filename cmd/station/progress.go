@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"text/tabwriter"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -138,24 +137,20 @@ func (p *progress) close() summary {
 		p.object(map[string]any{"event": "summary", "passed": s.passed, "failed": s.failed, "error": s.errors, "aborted": s.aborted})
 	default:
 		if p.bars != nil {
-			p.table()
+			p.faults()
 		}
 		fmt.Fprintf(p.out, "%d passed, %d failed, %d errors of the station, %d aborted\n", s.passed, s.failed, s.errors, s.aborted)
 	}
 	return s
 }
 
-func (p *progress) table() {
-	t := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "SLOT\tOUTCOME\tSERIAL\tCERTIFICATE\tENTRY\tSECONDS\tFAULT")
+// faults lists in full what a bar had no room for.
+func (p *progress) faults() {
 	for _, r := range p.ends {
-		fault := ""
 		if r.Fault != nil {
-			fault = r.Fault.Code + " " + r.Fault.Sentence
+			fmt.Fprintln(p.out, unitLine(r))
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%.16s\t%d\t%.1f\t%s\n", r.Slot, r.Outcome, r.Serial, r.CertSerial, r.Entry, r.Duration.Seconds(), fault)
 	}
-	t.Flush()
 }
 
 // verdict is the batch's exit code.

@@ -37,6 +37,7 @@ static const struct {
 	{"states", test_states},
 	{"keygen", test_keygen},
 	{"put and get", test_put_and_get},
+	{"commit again", test_commit_again},
 	{"entropy", test_entropy},
 	{"os group", test_os},
 	{"other groups", test_other_groups},

@@ -65,6 +65,7 @@ void test_rework(void);
 void test_states(void);
 void test_keygen(void);
 void test_put_and_get(void);
+void test_commit_again(void);
 void test_entropy(void);
 void test_os(void);
 void test_other_groups(void);

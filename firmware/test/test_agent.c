@@ -217,6 +217,34 @@ void test_put_and_get(void)
 	vectors_free(&commit);
 }
 
+// A commit that adds to a stored chain checks the chain again: firmware that
+// was updated may pin another root. With nothing to add it checks nothing.
+void test_commit_again(void)
+{
+	struct vectors commit = vectors_read("commit.txt");
+	const struct vector_field *foreign = vector_need(vector_named(&commit, "another root is pinned"), "root");
+	static struct board b;
+	const struct vector *v = board_set_state(&b, &commit, ENR_INSTALLED);
+	const uint8_t *chain = vector_need(v, "chain_sha")->data;
+	const struct vector_field *rework = vector_need(vector_named(&commit, "one rework key"), "rework");
+	uint8_t sha[32];
+
+	sha256((struct enr_bytes){rework->data, rework->len}, sha);
+	board_power(&b, POWER_ALWAYS);
+	CHECK(board_commit(&b, chain, NULL, NULL) == 0 && b.changed == 0, "commit of what is stored");
+	b.config.root = (struct enr_bytes){foreign->data, foreign->len};
+	CHECK(board_commit(&b, chain, NULL, NULL) == 0 && b.changed == 0, "commit of what is stored");
+	board_put(&b, "rework", (struct enr_bytes){rework->data, rework->len});
+	CHECK(board_commit(&b, chain, NULL, sha) == ENR_UNTRUSTED && b.changed == 0, "commit under another root");
+	b.config.root.data = NULL;
+	b.config.root.len = 0;
+	CHECK(board_commit(&b, chain, NULL, sha) == 0, "commit with a rework key");
+	CHECK(b.agent.store.record.len[ENR_PART_REWORK] == rework->len, "the rework key is not stored");
+	CHECK(b.agent.store.record.len[ENR_PART_ANCHORS] == vector_need(v, "anchors")->len, "the anchors are gone");
+	CHECK(board_commit(&b, zeros, NULL, NULL) == ENR_WRONG_STATE, "commit of what is neither");
+	vectors_free(&commit);
+}
+
 // A random source that fails its health test costs no state.
 void test_entropy(void)
 {

@@ -14,7 +14,8 @@ import (
 //	Alt+1, 2    line, ledger
 //	F11         full screen and back (not in a kiosk)
 //	PgUp, PgDn  newer and older entries, Home the newest
-//	Esc         empty the field, or leave a panel
+//	Esc         empty the field, or leave a panel as if nothing was asked
+//	Ctrl+Enter  over a panel: its strong button
 func (u *UI) keys() map[desktop.CustomShortcut]func() {
 	const ctrl, alt = fyne.KeyModifierControl, fyne.KeyModifierAlt
 	return map[desktop.CustomShortcut]func(){
@@ -41,14 +42,19 @@ func (u *UI) listen(c fyne.Canvas) {
 }
 
 // shortcut does what a shortcut stands for. A panel over the screen hides what
-// a shortcut would do, so none works then.
+// a shortcut would do, so only Ctrl+Enter works then, and is for the panel.
 func (u *UI) shortcut(s fyne.Shortcut) {
 	custom, ok := s.(*desktop.CustomShortcut)
-	if !ok || u.prompt != nil {
+	if !ok {
 		return
 	}
-	if do := u.keys()[*custom]; do != nil {
+	enter := custom.Modifier == fyne.KeyModifierControl && (custom.KeyName == fyne.KeyReturn || custom.KeyName == fyne.KeyEnter)
+	do := u.keys()[*custom]
+	switch {
+	case u.prompt == nil && do != nil:
 		do()
+	case u.prompt != nil && enter:
+		u.prompt.confirm()
 	}
 }
 

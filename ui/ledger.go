@@ -147,6 +147,8 @@ func (l *ledgerScreen) show(entries []record.Entry, next reader.Cursor, more boo
 	case err != nil:
 		l.entries, l.more = nil, false
 		l.status.set(err.Error(), l.palette.bad)
+	case len(entries) == 0 && l.search.content() == "":
+		l.status.set("Nothing is recorded yet", l.palette.soft)
 	case len(entries) == 0:
 		l.status.set("Nothing found", l.palette.soft)
 	case len(entries) == 1:

@@ -11,7 +11,7 @@ import (
 )
 
 // prompt is a panel over the screen: a question, or more about one thing. The
-// first button is what Escape means; the last is what Enter means.
+// first button is what Escape means, the last what Ctrl+Enter means.
 type prompt struct {
 	popup   *widget.PopUp
 	buttons []*button
@@ -88,15 +88,16 @@ func (q *prompt) arrange(s fyne.Size) {
 	}
 }
 
-// typed answers for the keyboard.
+// typed answers for the keyboard. Enter says nothing here: it may be the end of
+// a label that somebody scanned without looking.
 func (q *prompt) typed(key *fyne.KeyEvent) {
-	switch key.Name {
-	case fyne.KeyEscape:
+	if key.Name == fyne.KeyEscape {
 		q.buttons[0].Tapped(nil)
-	case fyne.KeyReturn, fyne.KeyEnter:
-		q.buttons[len(q.buttons)-1].Tapped(nil)
 	}
 }
+
+// confirm presses the last button, for Ctrl+Enter.
+func (q *prompt) confirm() { q.buttons[len(q.buttons)-1].Tapped(nil) }
 
 // has tells whether a button is one of the panel's.
 func (q *prompt) has(b *button) bool { return slices.Contains(q.buttons, b) }

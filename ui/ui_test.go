@@ -198,13 +198,22 @@ func TestDetailPanel(t *testing.T) {
 	if b.ui.screen != 0 {
 		t.Error("a shortcut works behind the panel")
 	}
+	c := b.ui.window.Canvas()
+	for _, r := range "SN-8" { // a label scanned without looking starts nothing
+		c.OnTypedRune()(r)
+	}
+	c.OnTypedKey()(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	if b.ui.prompt == nil || b.station.Busy() != 0 {
+		t.Fatal("a scan pressed a button of the panel")
+	}
 	b.ui.key(&fyne.KeyEvent{Name: fyne.KeyEscape})
 	b.until("the panel to go", func(d description) bool { return !d.enabled("detail-close") })
 	if b.ui.window.Canvas().Focused() != b.ui.line.scan {
 		t.Error("the keyboard did not come back from the panel")
 	}
 	test.TapCanvas(b.ui.window.Canvas(), fyne.NewPos(200, 110))
-	b.click("detail-retry")
+	b.until("the panel", func(d description) bool { return d.enabled("detail-retry") })
+	b.ui.shortcut(&desktop.CustomShortcut{KeyName: fyne.KeyReturn, Modifier: fyne.KeyModifierControl})
 	b.until("the board to pass", func(d description) bool { return len(d.inState("PASS")) == 1 })
 }
 

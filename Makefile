@@ -17,7 +17,7 @@ export GOFLAGS     := -buildvcs=false -tags=$(TAGS)
 export GOTOOLCHAIN := local
 export CGO_ENABLED := 1
 
-.PHONY: all demo build station stationctl firmware test check lint test-c test-go test-cmd fuzz screenshots vulncheck clean
+.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz screenshots vulncheck clean
 
 all: build
 
@@ -55,15 +55,24 @@ test-c:
 test-go:
 	CGO_ENABLED=0 $(GO) build ./internal/audit ./internal/record
 	set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
-	{ $(GO) test -json -race ./internal/... ./ui/... || true; $(GO) test -json ./cmd/... ./firmware/... || true; } > $$out; \
+	{ $(GO) test -json -race $(if $(CI),-count=1) ./internal/... ./ui/... || true; $(GO) test -json $(if $(CI),-count=1) ./cmd/... ./firmware/... || true; } > $$out; \
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
 
 # FUZZTIME 20s each; not part of the tests, whose seeds run in test-go.
 fuzz:
 	scripts/fuzz.sh
 
-screenshots: build
-	scripts/screenshots.sh artifacts
+# Every screen drawn without a display, and the real window on a display
+# without a screen; the pictures of README and docs among them.
+screenshots: deps-test firmware
+	mkdir -p artifacts
+	$(GO) test ./ui -count=1 -run TestScreens -args -screens $(CURDIR)/artifacts
+	$(GO) test ./cmd/station -count=1 -run TestWindow -args -artifacts $(CURDIR)/artifacts
+	for theme in light dark; do \
+	  cp artifacts/line-mixed-$$theme.png docs/line-$$theme.png; \
+	  cp artifacts/line-idle-$$theme.png docs/line-idle-$$theme.png; \
+	  cp artifacts/line-running-$$theme.png docs/line-running-$$theme.png; \
+	done
 
 # Needs the vulnerability database, which air-gapped builders cannot reach.
 vulncheck:

@@ -12,16 +12,11 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"provisioning.example/station/internal/enroll"
-	"provisioning.example/station/internal/smp"
 )
 
 // A unit is what a test knows of a board that it enrolled.
@@ -312,111 +307,5 @@ func TestToken(t *testing.T) {
 	}
 	if info, err := c.Info(ctx); err != nil || info.State != enroll.Keyed || info.Chain != nil {
 		t.Fatalf("after replace: %+v, %v", info, err)
-	}
-}
-
-// A kill while a key is being replaced leaves the old key or the new one, and
-// the token tells which.
-func TestKillWhileReplacing(t *testing.T) {
-	ctx := deadline(t)
-	b := newBoard(t)
-	c := connect(t, b)
-	oldToken := token(t)
-	oldKey, _, err := c.Keygen(ctx, "ES256", oldToken, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 20 {
-		newToken := token(t)
-		c.dieDuringKeygen(ctx, t, b, newToken, i%2 == 0)
-		b.start(t)
-		c = connect(t, b)
-		if c.info.State != enroll.Keyed || c.info.SPKI == nil {
-			t.Fatalf("after the kill: %+v", c.info)
-		}
-		kept := *c.info.SPKI == oldKey
-		tok := newToken
-		if kept {
-			tok = oldToken
-		}
-		spki, made, err := c.Keygen(ctx, "ES256", tok, false)
-		if err != nil || !made || spki != *c.info.SPKI {
-			t.Fatalf("the key is under neither token: old key kept %v, new %v, %v", kept, made, err)
-		}
-		oldToken, oldKey = tok, spki
-	}
-}
-
-// dieDuringKeygen kills the board while it replaces its key: at once, or when
-// the first byte of its flash has changed.
-func (c *talk) dieDuringKeygen(ctx context.Context, t *testing.T, b *board, tok [32]byte, atOnce bool) {
-	t.Helper()
-	before := b.flash(t)
-	dying, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _, _ = c.Keygen(dying, "ES256", tok, true) // the board dies meanwhile
-	}()
-	for !atOnce && bytes.Equal(b.flash(t), before) {
-		if ctx.Err() != nil {
-			t.Fatal("the board never writes")
-		}
-	}
-	b.kill(t)
-	cancel()
-	<-done
-	_ = c.client.Close() // of a line that is gone
-}
-
-// A station that dies leaves the console usable for the next one.
-func TestReopen(t *testing.T) {
-	b := newBoard(t)
-	for range 5 {
-		c := connect(t, b)
-		var echo struct {
-			R string `cbor:"r"`
-		}
-		request := smp.Request{Write: true, Cmd: 0, Body: map[string]string{"d": "hello"}}
-		if err := c.client.Do(t.Context(), request, &echo); err != nil || echo.R != "hello" {
-			t.Fatalf("echo %q, %v", echo.R, err)
-		}
-		c.close(t)
-	}
-}
-
-// A station may take the line for itself by TIOCEXCL and die. The agent holds
-// the line open, so the kernel would never take that lock off.
-func TestExclusiveLockDiesWithItsStation(t *testing.T) {
-	ctx := deadline(t)
-	b := newBoard(t)
-	station, err := os.OpenFile(b.link(), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetInt(int(station.Fd()), unix.TIOCEXCL, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := station.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		next, err := os.OpenFile(b.link(), os.O_RDWR|unix.O_NOCTTY, 0)
-		switch {
-		case errors.Is(err, unix.EBUSY): // what a user who is not root gets meanwhile
-		case err != nil:
-			t.Fatal(err)
-		default:
-			locked, err := unix.IoctlGetInt(int(next.Fd()), unix.TIOCGEXCL)
-			if err := errors.Join(err, next.Close()); err != nil {
-				t.Fatal(err)
-			}
-			if locked == 0 {
-				return
-			}
-		}
-		if ctx.Err() != nil {
-			t.Fatal("the lock outlives its station")
-		}
 	}
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent needs of mbedtls, 2.28 or 3.6, and nothing else: about 35 KiB
-// of code on a Cortex-M3, without RSA. A firmware that has an mbedtls already
-// uses its own config with at least these.
-// Its name differs from that of mbedtls's own config, which would be found first.
+// What the agent needs of mbedtls, 2.28 or 3.6, and nothing else. A firmware
+// that has an mbedtls already uses its own configuration with at least these.
+// The name differs from that of mbedtls's own, which would be found first.
 #ifndef ENR_MBEDTLS_OPTIONS_H
 #define ENR_MBEDTLS_OPTIONS_H
 

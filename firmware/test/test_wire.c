@@ -195,7 +195,9 @@ void test_cbor(void)
 // and a writer that runs out of room says so.
 void test_cbor_writer(void)
 {
-	static const uint64_t numbers[] = {0, 23, 24, 255, 256, 65535, 65536, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX};
+	static const uint64_t numbers[] = {
+		0, 23, 24, 255, 256, 65535, 65536, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX,
+	};
 	uint8_t buf[128];
 
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

@@ -268,14 +268,10 @@ static int serve(struct board *b, int signals)
 	};
 
 	for (;;) {
-		int n = poll(fds, sizeof fds / sizeof *fds, wait_ms(b));
-
-		if (n < 0 && errno != EINTR)
+		if (poll(fds, sizeof fds / sizeof *fds, wait_ms(b)) < 0 && errno != EINTR)
 			return EXIT_FAILURE;
-		if (n <= 0 && b->reset_at != 0 && wait_ms(b) == 0 && boot(b) != 0)
+		if (b->reset_at != 0 && wait_ms(b) == 0 && boot(b) != 0)
 			return EXIT_FAILURE;
-		if (n <= 0)
-			continue;
 		if (fds[2].revents != 0)
 			return EXIT_SUCCESS;
 		if (fds[1].revents != 0)

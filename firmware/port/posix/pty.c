@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -34,10 +35,16 @@ static int set_raw(int fd)
 }
 
 // A link appears in one step, so that who waits for it never meets half of one.
+// It takes the place of a link that a killed agent left, of nothing else.
 static int make_link(const char *slave, const char *link)
 {
 	char temporary[sizeof((struct pty *)0)->link + 8];
+	struct stat st;
 
+	if (lstat(link, &st) == 0 && !S_ISLNK(st.st_mode)) {
+		errno = EEXIST;
+		return fail("make link", link);
+	}
 	snprintf(temporary, sizeof temporary, "%s.new", link);
 	if (unlink(temporary) != 0 && errno != ENOENT)
 		return fail("remove", temporary);

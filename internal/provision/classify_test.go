@@ -21,6 +21,7 @@ import (
 // it becomes.
 func TestClassify(t *testing.T) {
 	claim := func(kind string) error { return &ledger.ClaimError{Claim: record.Claim{Kind: kind}} }
+	lost := &smp.LinkError{Err: errors.New("gone")}
 	for _, c := range []struct {
 		step string
 		err  error
@@ -55,7 +56,10 @@ func TestClassify(t *testing.T) {
 		{"LOCK", smp.ErrTimeout, "F-LOCK-90"},
 		{"LOCK", smp.ErrBabble, "F-LOCK-92"},
 		{"LOCK", smp.ErrAnswer, "F-LOCK-93"},
-		{"LOCK", &smp.LinkError{Err: errors.New("gone")}, "F-LOCK-91"},
+		{"LOCK", lost, "F-LOCK-91"},
+		{"LOCK", errors.Join(context.DeadlineExceeded, lost), "F-LOCK-91"},
+		{"LOCK", errors.Join(enroll.ErrOtherBoard, lost), "F-LOCK-94"},
+		{"LOCK", errors.Join(enroll.ErrAnswer, lost), "F-LOCK-93"},
 		{"LOCK", errors.New("what?"), "F-LOCK-99"},
 	} {
 		f := provision.Classify(c.step, fmt.Errorf("wrapped: %w", c.err))

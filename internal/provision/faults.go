@@ -47,7 +47,7 @@ var catalogue = []Fault{
 	{"F-REQUEST-07", "REQUEST", "The request cannot be read.", "Retry once, then put the board aside.", Retry, nil},
 	{"F-ISSUE-01", "ISSUE", "The station's TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
 	{"F-ISSUE-02", "ISSUE", "The TPM refuses the station's PIN.", "Restart the station with the right PIN.", StopStation, nil},
-	{"F-ISSUE-03", "ISSUE", "The TPM is locked after wrong PINs.", "Wait until it heals, then retry.", StopStation, nil},
+	{"F-ISSUE-03", "ISSUE", "The TPM is locked after wrong PINs.", "Wait until it heals, then retry.", Retry, nil},
 	{"F-ISSUE-05", "ISSUE", "The certificate this unit would get breaks a rule.", "Call the line's engineer: the profile is wrong.", StopStation, nil},
 	{"F-ISSUE-06", "ISSUE", "The board cannot check or hold this certificate chain.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
 	{"F-ISSUE-07", "ISSUE", "The station's clock jumped.", "Set the clock, then restart the station.", StopStation, nil},
@@ -64,24 +64,25 @@ var catalogue = []Fault{
 	{"F-RECEIPT-01", "RECEIPT", "The board did not restart.", "Retry once, then put the board aside.", Retry, nil},
 	{"F-RECEIPT-02", "RECEIPT", "The board lost its lock or its chain when it restarted.", "Put the board aside.", RejectUnit, nil},
 	{"F-RECEIPT-03", "RECEIPT", "After the restart the board cannot prove its key.", "Retry once, then put the board aside.", Retry, nil},
-	{"F-RECORD-01", "RECORD", "The ledger cannot be written.", "Call the line's engineer: free the disk, then retry.", StopStation, nil},
+	{"F-RECORD-01", "RECORD", "The ledger cannot be written.", "Free the disk; the line goes on when the ledger does.", StopStation, nil},
 	{"F-RECORD-02", "RECORD", "The ledger cannot be signed: the TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
 }
 
 // common are the troubles of any conversation, under F-STEP-9N at each step
-// that talks to the board.
+// that talks to the board. They are tried in order: what came back after a lost
+// link, another board or one that talks nonsense, says more than the loss.
 var common = []struct {
 	nn               string
 	sentence, remedy string
 	action           Action
 	is               func(error) bool
 }{
-	{"91", "The board's cable was pulled or the port went away.", "Plug the board in firmly, then retry.", Retry, isA[*smp.LinkError]},
 	{"92", "The board floods the line with text.", "Power the board off and on, then retry.", Retry, isErr(smp.ErrBabble)},
 	{"94", "Another board answered in the middle of the run.", "Leave one board in the slot, then retry.", Retry, isErr(enroll.ErrOtherBoard)},
 	{"93", "The board's answer makes no sense.", "Retry once, then put the board aside.", Retry, isAny(smp.ErrAnswer, smp.ErrTooLarge, enroll.ErrAnswer)},
 	{"96", "The board says it is busy and never gets done.", "Power the board off and on, then retry.", Retry, isErr(enroll.ErrBusy)},
 	{"95", "The board refused the command.", "Retry once, then put the board aside.", Retry, isA[*smp.RCError]},
+	{"91", "The board's cable was pulled or the port went away.", "Plug the board in firmly, then retry.", Retry, isA[*smp.LinkError]},
 	{"90", "The board does not answer.", "Reseat the board, then retry.", Retry, isAny(smp.ErrTimeout, context.DeadlineExceeded)},
 	{"98", "Stopped before the end.", "Start the board again when the line is ready.", Retry, isErr(context.Canceled)},
 	{"99", "Something unforeseen happened.", "Retry once, then call the line's engineer.", Retry, func(error) bool { return true }},

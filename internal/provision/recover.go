@@ -4,11 +4,49 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
 )
+
+// healEvery is how often a stopped ledger is tried again.
+const healEvery = 5 * time.Second
+
+// heal lets the line go on by itself once the ledger that stopped it takes
+// entries again: nobody needs to know of a button for that. What else stops
+// the line needs a person at the station's settings, and a new start.
+func (st *Station) heal(stop *Fault) {
+	tick := time.NewTicker(healEvery)
+	defer tick.Stop()
+	for {
+		<-tick.C
+		st.mu.Lock()
+		over := st.closing || st.stopped != stop
+		st.mu.Unlock()
+		if over {
+			return
+		}
+		b := st.stamp(record.Body{Kind: record.KindSelfcheck, What: "ledger", Outcome: record.Passed, Detail: "the ledger can be written again"})
+		_, err := st.cfg.Ledger.Append(context.Background(), ledger.Batch{Bodies: []record.Body{b}})
+		if err != nil {
+			st.cfg.Log.Warn("the ledger still cannot be written", "err", err)
+			if errors.Is(err, ledger.ErrClosed) {
+				return
+			}
+			continue
+		}
+		st.mu.Lock()
+		if st.stopped == stop {
+			st.stopped = nil
+			st.signal()
+		}
+		st.mu.Unlock()
+		return
+	}
+}
 
 // endDeadRuns ends the runs that a station which died left open: this process
 // is the home's only one, so nobody works on them. Their units are resumed by

@@ -13,11 +13,15 @@ func (st *Station) Changed() <-chan struct{} { return st.changed }
 
 // notify tells observers that a slot changed. st.mu is held.
 func (st *Station) notify(s *slot, end *Result) {
+	st.signal()
+	st.cfg.Observe(Event{Slot: s.view, End: end})
+}
+
+func (st *Station) signal() {
 	select {
 	case st.changed <- struct{}{}:
 	default:
 	}
-	st.cfg.Observe(Event{Slot: s.view, End: end})
 }
 
 // Snapshot is the whole bench at one instant.
@@ -87,6 +91,9 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 		}
 		if failed.Action == StopStation {
 			st.stopped = failed
+			if failed.Step == "RECORD" {
+				go st.heal(failed)
+			}
 		}
 	}
 	s.cancel = nil

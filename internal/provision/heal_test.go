@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provision_test
+
+import (
+	"database/sql"
+	"testing"
+	"time"
+
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
+)
+
+// TestLineGoesOnWithTheLedger holds the ledger's file back from the station in
+// the middle of a run: no certificate leaves, the line stops with the reason,
+// and goes on by itself once the file is free. (Real time: SQLite waits for a
+// busy file by the system's clock.)
+func TestLineGoesOnWithTheLedger(t *testing.T) {
+	t.Parallel()
+	w := one(t)
+	defer w.close()
+	other, err := sql.Open("sqlite3", w.reader.Path()+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var tx *sql.Tx
+	w.station.OnCommit(func(point string) {
+		if point == "issuing" {
+			if tx, err = other.Begin(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantOutcome(t, w.run()[1], record.Error, "F-RECORD-01")
+	if board := w.boards[portName(1)]; len(board.Chain()) > 0 {
+		t.Error("a certificate left although the ledger could not be written")
+	}
+	if s := w.station.Snapshot(); s.Stopped == nil || s.Stopped.Code != "F-RECORD-01" {
+		t.Errorf("the line is not stopped: %+v", s.Stopped)
+	}
+	w.station.OnCommit(nil)
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(time.Minute)
+	for w.station.Snapshot().Stopped != nil {
+		select {
+		case <-w.station.Changed():
+		case <-deadline:
+			t.Fatal("the line does not go on")
+		}
+	}
+	if err := w.station.Retry(1); err != nil {
+		t.Fatal(err)
+	}
+	w.ends = nil
+	wantOutcome(t, w.finish()[1], record.Passed, "")
+	if n := len(w.entries(uid1, record.KindIssued)); n != 1 {
+		t.Errorf("%d certificates", n)
+	}
+	if s := w.station.Snapshot(); s.Slots[0].State != provision.Pass {
+		t.Errorf("slot 1 is %s", s.Slots[0].State)
+	}
+}

@@ -33,8 +33,10 @@ static const struct verifier verifiers[] = {
 	 MBEDTLS_ECP_DP_SECP256R1},
 	{"ES384", {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03}, 8, MBEDTLS_MD_SHA384, PSA_ALG_SHA_384,
 	 MBEDTLS_ECP_DP_SECP384R1},
+#ifdef MBEDTLS_RSA_C
 	{"RS256", {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b}, 9, MBEDTLS_MD_SHA256, PSA_ALG_SHA_256,
 	 MBEDTLS_ECP_DP_NONE},
+#endif
 };
 
 enum { VERIFIERS = sizeof verifiers / sizeof *verifiers };

@@ -19,7 +19,7 @@
 #                   own, written to), copy (of the module cache), or none (all is
 #                   downloaded and compiled anew)
 #
-# Needs root and debootstrap. It runs in its own mount and process namespaces:
+# Needs root and debootstrap. It works in its own mount and process namespaces:
 # whatever it mounts or starts is gone when it ends, however it ends.
 set -euo pipefail
 
@@ -122,7 +122,9 @@ join_network() {
   fi
 }
 
+# The root must be a mount point for enter_root, before anything is mounted in it.
 mount_kernel() {
+  mount --bind "$root" "$root"
   mount -t proc proc "$root/proc"
   mount -t sysfs -o ro sysfs "$root/sys"
   mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
@@ -161,6 +163,19 @@ go_toolchain() {
   done
 }
 
+# enter_root makes the bare root this process's root and lets go of the host's:
+# unlike in a chroot, a test may make namespaces of its own there.
+enter_root() {
+  cd "$root"
+  mkdir -p .host
+  pivot_root . .host
+  cd /
+  PATH=/usr/sbin:/usr/bin:/sbin:/bin
+  hash -r
+  umount -l /.host
+  rmdir /.host
+}
+
 # readme GOAL prints the command as the README prints it.
 readme() {
   local line
@@ -185,7 +200,8 @@ run_readme() {
   command=$(readme "$goal")
   say "\$ $command"
   begun=$SECONDS
-  env -i "${environment[@]}" "$(command -v chroot)" "$root" bash -c "cd /root/station && $command" || status=$?
+  enter_root
+  env -i "${environment[@]}" bash -c "cd /root/station && $command" || status=$?
   say "$command: exit $status after $((SECONDS - begun)) s"
   return "$status"
 }

@@ -75,8 +75,9 @@ enum enr_rc enr_agent_init(struct enr_agent *a, const struct enr_config *cfg);
 // Takes one byte from the console and may answer through port->send.
 void enr_agent_rx(struct enr_agent *a, uint8_t byte);
 
-// Takes a whole SMP message and writes the answer to out. Returns the answer's
-// size, 0 for none. For firmware with an SMP stack of its own.
+// Takes a whole SMP message and writes the answer to out, which has room for
+// ENR_BUFFER_MIN - ENR_SMP_EXTRA bytes or more. Returns the answer's size, 0 for
+// none. For firmware with an SMP stack of its own.
 size_t enr_agent_message(struct enr_agent *a, const uint8_t *message, size_t n, uint8_t *out, size_t cap);
 
 #endif

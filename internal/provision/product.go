@@ -64,7 +64,8 @@ var (
 )
 
 // LoadProduct reads and checks a product's file. Mistakes name file and line
-// and say what is allowed. Paths in the file are relative to it.
+// and say what is allowed. Paths in the file that are not absolute are relative
+// to it.
 func LoadProduct(path string) (*Product, error) {
 	raw, err := settings.Read(path)
 	if err != nil {
@@ -105,7 +106,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 	var anchors, roots error
 	p.anchors, anchors = concatenated(filepath.Dir(path), c.Anchors)
 	if c.RehearseRoot != "" {
-		p.serverRoots, roots = pool(filepath.Join(filepath.Dir(path), c.RehearseRoot))
+		p.serverRoots, roots = pool(beside(filepath.Dir(path), c.RehearseRoot))
 	}
 	return p, settings.Verify(path, text, []settings.Check{
 		{Key: "name", OK: namePattern.MatchString(c.Name), Allowed: "1 to 63 letters, digits, spaces or . _ / - are allowed"},
@@ -149,11 +150,19 @@ func fill(c *ProductConfig) {
 	}
 }
 
+// beside is where a file lies that a product's file in dir names.
+func beside(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
 // concatenated reads certificates of PEM files as DER, one behind the other.
 func concatenated(dir string, names []string) ([]byte, error) {
 	var out []byte
 	for _, name := range names {
-		certs, err := readPEM(filepath.Join(dir, name))
+		certs, err := readPEM(beside(dir, name))
 		if err != nil {
 			return nil, err
 		}

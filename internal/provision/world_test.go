@@ -27,7 +27,8 @@ import (
 
 // world is a whole station over virtual boards: a real ledger, a real issuer
 // with a key in software, in-memory lines. Made inside a synctest bubble, all
-// of it lives by the bubble's clock.
+// of it lives by the bubble's clock. With ports and dial set, its boards are
+// outside this process instead.
 type world struct {
 	t       *testing.T
 	ledger  *ledger.Ledger
@@ -37,6 +38,8 @@ type world struct {
 	rootKey *ecdsa.PrivateKey
 	product provision.ProductConfig
 	boards  map[string]*virtual.Board
+	ports   []string // by slot
+	dial    func(ctx context.Context, port string) (smp.Stream, error)
 	station *provision.Station
 	units   *provision.Units
 
@@ -49,6 +52,16 @@ const origin = "plant/station/1"
 func newWorld(t *testing.T, boards map[string]*virtual.Board, change ...func(*world)) *world {
 	t.Helper()
 	w := &world{t: t, boards: boards, product: provision.ProductConfig{Name: "gw-2", Model: "virtual-board"}}
+	w.dial = func(_ context.Context, port string) (smp.Stream, error) {
+		b := w.boards[port]
+		if b == nil {
+			return nil, fmt.Errorf("no board at %s", port)
+		}
+		return b.Dial(), nil
+	}
+	for i := range len(boards) {
+		w.ports = append(w.ports, portName(i+1))
+	}
 	w.makeAuthority()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -82,14 +95,8 @@ func (w *world) open() {
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
 		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.boards), 1), Units: w.units,
-		Open: func(_ context.Context, port string) (smp.Stream, error) {
-			b := w.boards[port]
-			if b == nil {
-				return nil, fmt.Errorf("no board at %s", port)
-			}
-			return b.Dial(), nil
-		},
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Units: w.units,
+		Open: w.dial,
 		Observe: func(e provision.Event) {
 			if e.End != nil {
 				w.mu.Lock()
@@ -101,8 +108,8 @@ func (w *world) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for i := range len(w.boards) {
-		w.station.Attach(0, portName(i+1), "")
+	for _, name := range w.ports {
+		w.station.Attach(0, name, "")
 	}
 }
 
@@ -203,7 +210,7 @@ func board(t *testing.T, n byte, change ...func(*virtual.Config)) *virtual.Board
 // entries are a unit's bodies of one kind.
 func (w *world) entries(uid, kind string) []record.Body {
 	w.t.Helper()
-	es, err := w.reader.EntriesOf(w.t.Context(), reader.Query{Model: "virtual-board", UID: uid, Kinds: []string{kind}})
+	es, err := w.reader.EntriesOf(w.t.Context(), reader.Query{Model: w.product.Model, UID: uid, Kinds: []string{kind}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -26,10 +26,12 @@ var (
 	ErrBusy = errors.New("the board stays busy")
 	// ErrNotReset: the board answered a reset, but did not restart.
 	ErrNotReset = errors.New("the board did not restart")
-	// ErrRehearsal: the rehearsed TLS handshake failed.
-	ErrRehearsal = errors.New("the TLS handshake with the board's key failed")
-	// ErrTarget: the TLS server that the product names cannot be reached.
-	ErrTarget = errors.New("the product's TLS server cannot be reached")
+	// ErrRehearsal: the server did not accept the board in the rehearsed TLS
+	// handshake, or behind it.
+	ErrRehearsal = errors.New("the rehearsal with the board's key failed")
+	// ErrTarget: the server that the product names cannot be reached, or is not
+	// one to rehearse with.
+	ErrTarget = errors.New("the product's server cannot be reached or rehearsed with")
 )
 
 // Codes of the enrollment group (smp.RCError with the session's group).

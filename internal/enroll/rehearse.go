@@ -22,8 +22,10 @@ type Rehearsal struct {
 	Roots *x509.CertPool // what the in-process server trusts for its clients
 	Alg   string         // of the board's key
 
-	Target      string         // host:port of a real TLS endpoint; "": the in-process server
+	Target      string         // a real server, see CheckTarget; "": the in-process server
 	ServerRoots *x509.CertPool // what the client trusts for Target; nil: the system's roots
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 }
 
 // A Transcript is what remains of a handshake that succeeded.
@@ -36,10 +38,12 @@ type Transcript struct {
 // Rehearse makes a real TLS 1.3 handshake with mutual authentication in which
 // the board's key signs as the client: crypto/tls hands over the content of the
 // CertificateVerify (RFC 8446, section 4.4.3), the board signs it, the server
-// verifies it under the chain's leaf and the chain under its roots.
+// verifies it under the chain's leaf and the chain under its roots. An MQTT
+// broker must also accept the client: its id is the leaf's common name, which is
+// what brokers compare it with.
 //
-// Errors: ErrRehearsal when the server does not accept chain and signature,
-// ErrTarget when Target cannot be reached or never asks for a client's
+// Errors: ErrRehearsal when the server does not accept chain and signature, or
+// the broker not the client, ErrTarget when Target cannot be reached or never asks for a client's
 // certificate, and those of TLSSign.
 func (s *Session) Rehearse(ctx context.Context, r Rehearsal) (Transcript, error) {
 	return rehearse(ctx, r, s.TLSSign)
@@ -63,7 +67,7 @@ func rehearse(ctx context.Context, r Rehearsal, sign signFunc) (Transcript, erro
 	if r.Target == "" {
 		state, err = inProcess(ctx, r, config)
 	} else {
-		state, err = overNetwork(ctx, r, config)
+		state, err = overNetwork(ctx, r, config, key)
 	}
 	switch {
 	case key.err != nil:
@@ -215,15 +219,18 @@ func echo(ctx context.Context, conn *tls.Conn) error {
 }
 
 // overNetwork makes the handshake with a real server.
-func overNetwork(ctx context.Context, r Rehearsal, config *tls.Config) (tls.ConnectionState, error) {
-	host, _, err := net.SplitHostPort(r.Target)
+func overNetwork(ctx context.Context, r Rehearsal, config *tls.Config, key *boardKey) (tls.ConnectionState, error) {
+	t, err := parseTarget(r.Target)
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, targetLimit)
 	defer cancel()
-	var dialer net.Dialer
-	plain, err := dialer.DialContext(ctx, "tcp", r.Target)
+	dial := r.dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	plain, err := dial(ctx, "tcp", t.address)
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}
@@ -231,13 +238,18 @@ func overNetwork(ctx context.Context, r Rehearsal, config *tls.Config) (tls.Conn
 	stop := context.AfterFunc(ctx, func() { plain.Close() })
 	defer stop()
 	tickets := &ticketWatch{}
-	config.ServerName, config.RootCAs, config.ClientSessionCache = host, r.ServerRoots, tickets
+	config.ServerName, config.RootCAs, config.ClientSessionCache = t.host, r.ServerRoots, tickets
 	conn := tls.Client(plain, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return tls.ConnectionState{}, err
 	}
-	if err := accepted(conn, tickets); err != nil {
-		return tls.ConnectionState{}, err
+	switch {
+	case key.content == nil: // not asked for its certificate: nothing was rehearsed
+	case t.mqtt:
+		err = mqttConnect(conn, key.leaf.Subject.CommonName)
+		conn.Close() // after DISCONNECT the client closes (MQTT-3.14.4-1)
+	default:
+		err = accepted(conn, tickets)
 	}
-	return conn.ConnectionState(), nil
+	return conn.ConnectionState(), err
 }

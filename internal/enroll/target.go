@@ -14,6 +14,10 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -27,6 +31,41 @@ const (
 	// verdictBytes is how much a server may say unasked.
 	verdictBytes = 64 << 10
 )
+
+// A target is a real server to rehearse with.
+type target struct {
+	mqtt          bool // an MQTT broker, which must also accept the client
+	address, host string
+}
+
+// mqttScheme is what an MQTT broker's address begins with. TLS is never left
+// out, so there is no second scheme that would say it.
+const mqttScheme = "mqtt://"
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9.:_-]{1,253}$`)
+
+// CheckTarget tells whether s can be the Target of a Rehearsal: host:port of a
+// TLS server, or mqtt://host:port of an MQTT broker behind TLS.
+func CheckTarget(s string) error {
+	_, err := parseTarget(s)
+	return err
+}
+
+func parseTarget(s string) (t target, err error) {
+	t.address, t.mqtt = strings.CutPrefix(s, mqttScheme)
+	host, port, err := net.SplitHostPort(t.address)
+	if err != nil {
+		return target{}, err
+	}
+	if !hostPattern.MatchString(host) {
+		return target{}, fmt.Errorf("%q is not a host", host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return target{}, fmt.Errorf("%q is not a port from 1 to 65535", port)
+	}
+	t.host = host
+	return t, nil
+}
 
 // ticketWatch notes that a session ticket came: a server sends none before it
 // has verified the client's certificate and Finished (RFC 8446, 4.6.1).
@@ -53,14 +92,20 @@ func accepted(conn *tls.Conn, tickets *ticketWatch) error {
 		return err
 	}
 	n, err := io.Copy(io.Discard, io.LimitReader(conn, verdictBytes))
-	var alert tls.AlertError
 	switch {
-	case errors.As(err, &alert):
+	case isAlert(err):
 		return fmt.Errorf("the server refuses: %w", err)
 	case err == nil, n > 0, tickets.came.Load():
 		return nil
 	}
 	return fmt.Errorf("the server gives no sign that it accepted the certificate: %w", err)
+}
+
+// isAlert tells whether the other side ended the connection with an alert. In
+// TLS over a stream crypto/tls marks it by Op alone: tls.AlertError is for QUIC.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // throwAwayServer returns the certificate of a server made for one handshake

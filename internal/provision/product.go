@@ -14,6 +14,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/settings"
 )
 
@@ -60,7 +61,6 @@ var (
 	bauds       = []int{9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, 1000000, 1500000, 2000000}
 	usbPattern  = regexp.MustCompile(`^[0-9a-fA-F]{4}:([0-9a-fA-F]{4}|\*)$`)
 	namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,62}$`)
-	hostPattern = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$`)
 )
 
 // LoadProduct reads and checks a product's file. Mistakes name file and line
@@ -117,7 +117,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 		{Key: "algorithm", OK: slices.Contains(algorithms, c.Algorithm), Allowed: "allowed: " + strings.Join(algorithms, ", ")},
 		{Key: "prot", OK: !slices.ContainsFunc(c.Prot, notProt), Allowed: "bits 0 (verified boot), 1 (debug closed), 2 (read-out closed), 3 (secure element) are allowed"},
 		{Key: "serial", OK: slices.Contains(serials, c.Serial), Allowed: "allowed: " + strings.Join(serials, ", ")},
-		{Key: "rehearse", OK: c.Rehearse == "" || hostPattern.MatchString(c.Rehearse), Allowed: "host:port of a TLS server, or nothing for the station's own"},
+		{Key: "rehearse", OK: c.Rehearse == "" || enroll.CheckTarget(c.Rehearse) == nil, Allowed: "host:port of a TLS server, mqtt://host:port of an MQTT broker (always over TLS), or nothing for the station's own"},
 		{Key: "rehearse_root", OK: (c.Rehearse == "") == (c.RehearseRoot == ""), Allowed: "goes with rehearse: the PEM root of that server"},
 		{Key: "rehearse_root", OK: roots == nil, Allowed: fmt.Sprint(roots)},
 		{Key: "anchors", OK: anchors == nil, Allowed: fmt.Sprint(anchors)},

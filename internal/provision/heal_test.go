@@ -51,10 +51,10 @@ func TestLineGoesOnWithTheLedger(t *testing.T) {
 			t.Fatal("the line does not go on")
 		}
 	}
+	w.ends = nil
 	if err := w.station.Retry(1); err != nil {
 		t.Fatal(err)
 	}
-	w.ends = nil
 	wantOutcome(t, w.finish()[1], record.Passed, "")
 	if n := len(w.entries(uid1, record.KindIssued)); n != 1 {
 		t.Errorf("%d certificates", n)

@@ -5,8 +5,6 @@ package port
 import (
 	"errors"
 	"fmt"
-	"os/user"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -104,30 +102,4 @@ func (h *hold) Close() error {
 		return fmt.Errorf("close lock: %w", err)
 	}
 	return nil
-}
-
-// openError explains why a port cannot be opened.
-func openError(name string, err error) error {
-	switch {
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return &PermissionError{Name: name, Group: groupOf(name)}
-	case errors.Is(err, unix.EBUSY):
-		return &BusyError{Name: name}
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
-		return notThere(name)
-	}
-	return fmt.Errorf("open %s: %w", name, err)
-}
-
-// groupOf returns the group that owns a file, "" when there is none to join.
-func groupOf(name string) string {
-	var st unix.Stat_t
-	if err := unix.Stat(name, &st); err != nil || st.Mode&0o060 != 0o060 {
-		return ""
-	}
-	g, err := user.LookupGroupId(strconv.FormatUint(uint64(st.Gid), 10))
-	if err != nil {
-		return ""
-	}
-	return g.Name
 }

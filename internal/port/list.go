@@ -4,6 +4,7 @@ package port
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,21 @@ type Info struct {
 		VID, PID                      string // four lower-case hex digits, "" for a port that is not USB
 		Serial, Product, Manufacturer string // as the device says; printable characters only
 		Location                      string // the place in the USB tree: bus, ports, interface (1-1.4:1.0)
+		Address                       string // bus and number there (1:17); another one each time the device is plugged in
 	}
+}
+
+// location is how sysfs names a place in the USB tree: bus-port.port..., then
+// :configuration.interface, then the number of a port behind that interface.
+var location = regexp.MustCompile(`^[1-9][0-9]{0,2}-[1-9][0-9]{0,2}(\.[1-9][0-9]{0,2}){0,6}(:[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?)?$`)
+
+// IsLocation tells whether s can be the USB location of a port.
+func IsLocation(s string) bool { return location.MatchString(s) }
+
+// Device is the part of a location that all ports of one USB device share.
+func Device(location string) string {
+	device, _, _ := strings.Cut(location, ":")
+	return device
 }
 
 // label makes a string of a device printable and short: it goes to screens,

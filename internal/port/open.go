@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"go.bug.st/serial"
 )
@@ -25,22 +26,40 @@ type Options struct {
 type BusyError struct{ Name string }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("open %s: the port is in use; close the program that has it open (a terminal, another station)", e.Name)
+	return fmt.Sprintf("open %s: the port is in use; %s", e.Name, busyRemedy)
 }
+
+const busyRemedy = "close the program that has it open (a terminal, another station)"
+
+// Remedy says what mends it, in one sentence.
+func (e *BusyError) Remedy() string { return sentence(busyRemedy) }
+
+func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
 
 // A PermissionError says that the user may not open a port. It matches
 // fs.ErrPermission.
 type PermissionError struct {
-	Name  string
-	Group string // that owns the port, "" when unknown
+	Name   string
+	Group  string // that owns the port, "" when unknown
+	Joined bool   // the user belongs to the group, but this session began before
 }
 
 func (e *PermissionError) Error() string {
-	if e.Group == "" || e.Group == "root" {
-		return fmt.Sprintf("open %s: permission denied; the port belongs to root: install a udev rule that gives it to a group, and join that group", e.Name)
-	}
-	return fmt.Sprintf("open %s: permission denied; run `sudo usermod -aG %s $USER`, then log in again", e.Name, e.Group)
+	return fmt.Sprintf("open %s: permission denied; %s", e.Name, e.remedy())
 }
+
+func (e *PermissionError) remedy() string {
+	switch {
+	case e.Group == "" || e.Group == "root":
+		return "the port belongs to root: install a udev rule that gives it to a group, and join that group"
+	case e.Joined:
+		return fmt.Sprintf("you belong to the group %s since you logged in: log out, and in again", e.Group)
+	}
+	return fmt.Sprintf("run `sudo usermod -aG %s $USER`, then log in again", e.Group)
+}
+
+// Remedy says what mends it, in one sentence.
+func (e *PermissionError) Remedy() string { return sentence(e.remedy()) }
 
 // Unwrap returns fs.ErrPermission.
 func (e *PermissionError) Unwrap() error { return fs.ErrPermission }

@@ -128,7 +128,7 @@ func TestPermissionRemedy(t *testing.T) {
 	if err := os.Chmod(name, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if g := groupOf(name); g != "" {
+	if g, _ := groupOf(name); g != "" {
 		t.Errorf("joining %q would not help with mode 0600", g)
 	}
 	var busy *BusyError

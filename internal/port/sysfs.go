@@ -3,6 +3,7 @@
 package port
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 // A Lister reads the serial ports out of a sysfs tree (Linux).
 type Lister struct {
 	Root string // where sysfs is mounted: /sys
+	Dev  string // where the nodes are, "" for /dev
 }
 
 // List returns the serial ports that are plugged in, sorted by name. Consoles,
@@ -32,6 +34,7 @@ func (l Lister) List() ([]Info, error) {
 	var ports []Info
 	for _, e := range entries {
 		if p, ok := readPort(root, e.Name()); ok {
+			p.Name = filepath.Join(cmp.Or(l.Dev, "/dev"), p.Name)
 			ports = append(ports, p)
 		}
 	}
@@ -39,7 +42,8 @@ func (l Lister) List() ([]Info, error) {
 	return ports, nil
 }
 
-// readPort reads one terminal; ok is false when it is no serial port.
+// readPort reads one terminal, with the name of its node in /dev; ok is false
+// when it is no serial port.
 func readPort(root, name string) (p Info, ok bool) {
 	tty := filepath.Join(root, "class", "tty", name)
 	device, err := filepath.EvalSymlinks(filepath.Join(tty, "device"))
@@ -49,7 +53,7 @@ func readPort(root, name string) (p Info, ok bool) {
 	if attribute(tty, "type") == "0" {
 		return Info{}, false // a place of the 8250 driver without a UART
 	}
-	p.Name = "/dev/" + strings.ReplaceAll(name, "!", "/")
+	p.Name = strings.ReplaceAll(name, "!", "/")
 	describeUSB(&p, root, device)
 	return p, true
 }
@@ -67,6 +71,9 @@ func describeUSB(p *Info, root, device string) {
 		}
 		p.USB.VID, p.USB.PID = attribute(dir, "idVendor"), attribute(dir, "idProduct")
 		p.USB.Serial, p.USB.Product, p.USB.Manufacturer = attribute(dir, "serial"), attribute(dir, "product"), attribute(dir, "manufacturer")
+		if number := attribute(dir, "devnum"); number != "" {
+			p.USB.Address = attribute(dir, "busnum") + ":" + number
+		}
 		if p.USB.Location == "" {
 			p.USB.Location = filepath.Base(dir)
 		}

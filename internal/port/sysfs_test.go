@@ -55,6 +55,8 @@ class/tty/ttyUSB10 -> ../../devices/pci0/usb1/1-1/1-1.4/1-1.4:1.0/ttyUSB10/tty/t
 
 devices/pci0/usb1/1-2/idVendor = 110a
 devices/pci0/usb1/1-2/idProduct = 1250
+devices/pci0/usb1/1-2/busnum = 1
+devices/pci0/usb1/1-2/devnum = 9
 devices/pci0/usb1/1-2/1-2:1.0/bInterfaceNumber = 00
 devices/pci0/usb1/1-2/1-2:1.0/ttyUSB2/port_number = 3
 devices/pci0/usb1/1-2/1-2:1.0/ttyUSB2/tty/ttyUSB2/device -> ../../../ttyUSB2

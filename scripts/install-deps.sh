@@ -29,6 +29,7 @@ openssl             test             a second opinion on certificates and reques
 sqlite3             test             a second reader of the ledger
 swtpm               test             a TPM in software, as another process
 swtpm-tools         test             makes that TPM
+mosquitto           test             an MQTT broker that demands client certificates
 xvfb                test             a display without a screen
 xdotool             test             clicks on the window
 openbox             test             a window manager for that display

@@ -43,8 +43,8 @@ type figure struct {
 
 var figureNames = [...]string{"passed", "failed", "first pass", "per hour"}
 
-func newBar(p *palette, provision func()) *bar {
-	b := &bar{palette: p, rhythm: newRhythm(p), banner: newBanner(p)}
+func newBar(p *palette, provision, resume func()) *bar {
+	b := &bar{palette: p, rhythm: newRhythm(p), banner: newBanner(p, resume)}
 	b.start = newButton("provision", 34, provision)
 	objs := []fyne.CanvasObject{b.start}
 	for _, name := range figureNames {
@@ -188,16 +188,17 @@ func recolor(r *canvas.Rectangle, c color.NRGBA) {
 
 // banner says why nothing may be started, and what mends it.
 type banner struct {
-	box  *fyne.Container
-	back *canvas.Rectangle
-	icon *icon
-	word *line
-	code *line
-	text *paragraph
-	fill fill
+	box    *fyne.Container
+	back   *canvas.Rectangle
+	icon   *icon
+	word   *line
+	code   *line
+	text   *paragraph
+	resume *button
+	fill   fill
 }
 
-func newBanner(p *palette) *banner {
+func newBanner(p *palette, resume func()) *banner {
 	b := &banner{
 		fill: p.states[provision.Fail], icon: newIcon(), word: newLine(bold, fyne.TextAlignLeading),
 		code: newLine(plain, fyne.TextAlignLeading), text: newParagraph(3),
@@ -205,7 +206,9 @@ func newBanner(p *palette) *banner {
 	b.back = &canvas.Rectangle{FillColor: b.fill.back, CornerRadius: 12}
 	b.icon.set("stop", b.fill.text)
 	b.word.set("LINE STOPPED", b.fill.text)
-	objs := append([]fyne.CanvasObject{b.back, b.icon.Image, b.word.Text, b.code.Text}, b.text.objects()...)
+	b.resume = newButton("resume", 19, resume)
+	b.resume.set("RESUME", "retry", buttonLook{back: white, hover: mix(white, b.fill.back, 0.88), ink: b.fill.back}, true)
+	objs := append([]fyne.CanvasObject{b.back, b.icon.Image, b.word.Text, b.code.Text, b.resume}, b.text.objects()...)
 	b.box = newBox(fyne.NewSize(320, barHeight), b.arrange, objs...)
 	b.box.Hide()
 	return b
@@ -229,5 +232,8 @@ func (b *banner) arrange(s fyne.Size) {
 	b.word.place(left, 12*k, word, 46*k, 34*k)
 	b.code.place(left, 58*k, word, 26*k, 18*k)
 	x := left + word + 28*k
-	b.text.place(x, 10*k, s.Width-x-16*k, 3, 26*k, 19*k)
+	button := min(150*k, s.Width*0.2)
+	b.resume.size = 19 * k
+	place(b.resume, s.Width-button-20*k, (s.Height-48*k)/2, button, 48*k)
+	b.text.place(x, 10*k, s.Width-x-button-36*k, 3, 26*k, 19*k)
 }

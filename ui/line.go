@@ -14,6 +14,7 @@ import (
 type actions struct {
 	provision func()
 	retry     func(slot int)
+	resume    func()
 	scan      func(label string)
 	detail    func(provision.SlotView)
 }
@@ -39,7 +40,7 @@ func newLineScreen(p *palette, steps int, act actions) *lineScreen {
 	}
 	l.header = newHeader(p, l.scan)
 	l.grid = newGrid(p, steps, act.retry, act.detail)
-	l.bar = newBar(p, act.provision)
+	l.bar = newBar(p, act.provision, act.resume)
 	l.box = newBox(fyne.NewSize(760, 520), l.arrange, l.header.box, l.grid.box, l.bar.box)
 	return l
 }
@@ -79,6 +80,9 @@ func (l *lineScreen) retryable() []int {
 // pressable are the buttons that can be seen.
 func (l *lineScreen) pressable() []*button {
 	out := []*button{l.bar.start}
+	if l.last.Stopped != nil {
+		out[0] = l.bar.banner.resume
+	}
 	for _, c := range l.grid.cards {
 		if c.retryable() {
 			out = append(out, c.retry)

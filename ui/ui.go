@@ -125,7 +125,7 @@ func (u *UI) build() {
 	u.app.Settings().SetTheme(newTheme(p))
 	u.rail = newRail(p, u.choose)
 	u.line = newLineScreen(p, len(u.steps), actions{
-		provision: u.provision, retry: u.retry, scan: u.scan, detail: u.detail,
+		provision: u.provision, retry: u.retry, resume: u.resume, scan: u.scan, detail: u.detail,
 	})
 	u.ledger = newLedgerScreen(p, u.cfg.Reader.Page, u.threads.aside, u.threads.changed)
 	for _, f := range []*field{u.line.scan, u.ledger.search} {
@@ -187,6 +187,14 @@ func (u *UI) refocus() {
 func (u *UI) provision() {
 	u.inOrder(func() func() {
 		u.cfg.Station.Provision()
+		return nil
+	})
+}
+
+// resume lets a stopped line go on: a person says that it is mended.
+func (u *UI) resume() {
+	u.inOrder(func() func() {
+		u.cfg.Station.Resume()
 		return nil
 	})
 }

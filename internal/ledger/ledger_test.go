@@ -110,6 +110,7 @@ func (u unit) end(outcome string) record.Body {
 	b.Outcome = outcome
 	if outcome == record.Passed {
 		b.SPKI, b.Cert = u.spki, hexOf("cert", u.run)
+		b.ChainReadBack, b.Rehearsal, b.Receipt = hexOf("chain", u.run), hexOf("handshake", u.run), record.Example(record.KindEnd).Receipt
 	} else {
 		b.Fault = "F-PROVE-02"
 	}

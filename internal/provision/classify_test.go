@@ -29,7 +29,6 @@ func TestClassify(t *testing.T) {
 	}{
 		{"CONNECT", enroll.ErrNoAgent, "F-CONNECT-02"},
 		{"KEY", claim(record.ClaimSerial), "F-CONNECT-09"},
-		{"KEY", claim(record.ClaimUID), "F-CONNECT-10"},
 		{"KEY", claim(record.ClaimSPKI), "F-KEY-01"},
 		{"KEY", &smp.RCError{Group: 64, RC: enroll.RCEntropy}, "F-KEY-02"},
 		{"KEY", &smp.RCError{Group: -1, RC: enroll.RCEntropy}, "F-KEY-95"},

@@ -5,7 +5,6 @@ package provision
 import (
 	"context"
 	"errors"
-	"io/fs"
 
 	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/issuer"
@@ -29,12 +28,13 @@ var catalogue = []Fault{
 	{"F-CONNECT-07", "CONNECT", "The board does not protect its key as the product demands.", "Set the board's protection bits, then retry.", RejectUnit, nil},
 	{"F-CONNECT-08", "CONNECT", "The board does not offer the product's key algorithm.", "Put the right firmware on the board.", RejectUnit, nil},
 	{"F-CONNECT-09", "CONNECT", "This serial already belongs to another board.", "Scan the board's own label, or give it to QA.", RejectUnit, nil},
-	{"F-CONNECT-10", "CONNECT", "This board ID already belongs to another unit.", "Give the board to QA: two boards claim one ID.", RejectUnit, nil},
-	{"F-CONNECT-11", "CONNECT", "The board passed before and has been wiped since.", "Give it to rework: a person must approve a new key.", RejectUnit, nil},
+	{"F-CONNECT-10", "CONNECT", "The board was locked by something else than this line.", "Give it to rework.", RejectUnit, nil},
+	{"F-CONNECT-11", "CONNECT", "A board with this ID is done, and this one has not its key.", "Give it to QA: it was wiped, or is a second one.", RejectUnit, nil},
 	{"F-CONNECT-12", "CONNECT", "The board's firmware trusts another root.", "Put firmware with this line's root on the board.", RejectUnit, nil},
 	{"F-CONNECT-13", "CONNECT", "This board is already being provisioned in another slot.", "Check the bench: two slots reach one board.", RejectUnit, nil},
 	{"F-CONNECT-14", "CONNECT", "This board was scrapped.", "Put it with the scrap.", RejectUnit, nil},
 	{"F-CONNECT-15", "CONNECT", "The list of units has no row for this board.", "Check the list, or take the board away.", RejectUnit, nil},
+	{"F-CONNECT-16", "CONNECT", "This serial or board ID does not fit the certificate.", "Scan the right label, or call the line's engineer.", RejectUnit, nil},
 	{"F-KEY-01", "KEY", "The board made a key that another unit already has.", "Give the board to QA: its random source is not random.", RejectUnit, nil},
 	{"F-KEY-02", "KEY", "The board's random source failed its own test.", "Put the board aside.", RejectUnit, nil},
 	{"F-KEY-03", "KEY", "The board kept an old key although a new one was asked for.", "Put the board aside.", RejectUnit, nil},
@@ -52,6 +52,7 @@ var catalogue = []Fault{
 	{"F-ISSUE-06", "ISSUE", "The board cannot check or hold this certificate chain.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
 	{"F-ISSUE-07", "ISSUE", "The station's clock jumped.", "Set the clock, then restart the station.", StopStation, nil},
 	{"F-ISSUE-08", "ISSUE", "The station's intermediate may not issue at this date.", "Set the clock, or renew the intermediate.", StopStation, nil},
+	{"F-ISSUE-09", "ISSUE", "The board's certificate is from a retired intermediate.", "Give it to rework.", RejectUnit, nil},
 	{"F-INSTALL-01", "INSTALL", "The board refuses the certificate chain.", "Put the board aside.", RejectUnit, nil},
 	{"F-INSTALL-02", "INSTALL", "The board says the certificate is not for its key.", "Retry once, then put the board aside.", Retry, nil},
 	{"F-INSTALL-03", "INSTALL", "The board could not store the certificate.", "Retry once, then put the board aside.", Retry, nil},
@@ -66,6 +67,8 @@ var catalogue = []Fault{
 	{"F-RECEIPT-03", "RECEIPT", "After the restart the board cannot prove its key.", "Retry once, then put the board aside.", Retry, nil},
 	{"F-RECORD-01", "RECORD", "The ledger cannot be written.", "Free the disk; the line goes on when the ledger does.", StopStation, nil},
 	{"F-RECORD-02", "RECORD", "The ledger cannot be signed: the TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
+	{"F-RECORD-03", "RECORD", "The disk is nearly full.", "Free the disk; then the line goes on.", StopStation, nil},
+	{"F-RECORD-04", "RECORD", "The ledger cannot be read.", "Call the line's engineer: see station ledger verify.", StopStation, nil},
 }
 
 // common are the troubles of any conversation, under F-STEP-9N at each step
@@ -108,10 +111,8 @@ type rule struct {
 // rules are tried in order; what none of them knows falls to common.
 var rules = []rule{
 	{"", isA[*ledger.WriteError], "F-RECORD-01"},
-	{"CONNECT", isA[*fs.PathError], "F-CONNECT-01"},
 	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},
 	{"KEY", isClaim("serial"), "F-CONNECT-09"},
-	{"KEY", isClaim("uid"), "F-CONNECT-10"},
 	{"KEY", isClaim("spki"), "F-KEY-01"},
 	{"KEY", isRC(enroll.RCEntropy), "F-KEY-02"},
 	{"REQUEST", isRefusal(issuer.ReasonSignature), "F-REQUEST-01"},
@@ -145,7 +146,7 @@ var rules = []rule{
 // classify is the one place where an error becomes a Fault.
 func classify(step string, err error) *Fault {
 	var own *fault
-	if errors.As(err, &own) {
+	if errors.As(err, &own) && !errors.Is(err, context.Canceled) {
 		return fromCatalogue(own.code, err)
 	}
 	for _, r := range rules {

@@ -6,94 +6,123 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
 
-// past is what the ledger knows of one unit, folded from its entries.
-type past struct {
+// history is what the ledger knows of one unit, folded from its entries.
+type history struct {
 	serial   string       // of the live key, "" when there is none
 	key      *record.Body // the live key
 	issuing  *record.Body // its last TBS on record
 	issued   *record.Body // its live certificate
+	proven   *record.Body // that the key was proven and rehearsed with that certificate
 	passed   bool
 	scrapped bool
 	attempts int
 }
 
-// past reads a unit's history over all epochs.
-func (st *Station) past(ctx context.Context, model, uid string) (past, error) {
+// history reads a unit's history over all epochs.
+func (st *Station) history(ctx context.Context, model, uid string) (history, error) {
 	entries, err := st.cfg.Reader.EntriesOf(ctx, reader.Query{Model: model, UID: uid})
 	if err != nil {
-		return past{}, fmt.Errorf("read the history of board %s: %w", uid, err)
+		return history{}, &fault{"F-RECORD-04", fmt.Errorf("read the history of board %s: %w", uid, err)}
 	}
-	var p past
+	var h history
 	for _, e := range entries {
-		p.add(e.Body)
+		h.add(e.Body)
 	}
-	return p, nil
+	return h, nil
 }
 
 // add folds one entry, in ledger order.
-func (p *past) add(b record.Body) {
+func (h *history) add(b record.Body) {
 	switch b.Kind {
 	case record.KindBegun:
-		p.attempts++
+		h.attempts++
 	case record.KindKey:
-		p.serial, p.key, p.issuing, p.issued = b.Serial, &b, nil, nil
+		h.serial, h.key, h.issuing, h.issued, h.proven = b.Serial, &b, nil, nil, nil
 	case record.KindIssuing:
-		p.serial, p.issuing = b.Serial, &b
+		h.serial, h.issuing = b.Serial, &b
 	case record.KindIssued, record.KindRenewed:
-		p.serial, p.issued = b.Serial, &b
+		h.serial, h.issued = b.Serial, &b
+	case record.KindProven:
+		h.proven = &b
 	case record.KindRevoked:
-		if p.issued != nil && p.issued.Cert == b.Cert {
-			p.issued = nil
+		if h.issued != nil && h.issued.Cert == b.Cert {
+			h.issuing, h.issued, h.proven = nil, nil, nil
 		}
 	case record.KindEnd:
-		p.passed = p.passed || b.Outcome == record.Passed
+		h.passed = h.passed || b.Outcome == record.Passed
 	case record.KindRework:
-		*p = past{attempts: p.attempts}
+		*h = history{attempts: h.attempts}
 	case record.KindScrap:
-		p.scrapped = true
+		h.scrapped = true
 	}
 }
 
+// toBeSigned tells whether a certificate exists or may come to exist.
+func (h *history) toBeSigned() bool { return h.issuing != nil || h.issued != nil }
+
 // plan decides what is left to do, from the board's state and the ledger's.
 //
-//	blank               a new key; refused when the unit passed before
+//	blank               a new key
 //	keyed, key known    go on with that key, and with its TBS or certificate
 //	keyed, unknown      replace the key: it was never certified here
 //	installed, locked   go on when key and certificate are known, else refuse
+//
+// A unit that passed, or whose board was about to be locked, gets no new key
+// without rework: a board that comes with another key, or none, is a clone or
+// was wiped. A locked board must have been proven by this line before.
 func (r *run) plan() error {
-	p, i := r.past, r.info
-	known := p.key != nil && i.SPKI != nil && hexOf(i.SPKI[:]) == p.key.SPKI
+	h, i := r.history, r.info
+	known := h.key != nil && i.SPKI != nil && hexOf(i.SPKI[:]) == h.key.SPKI
+	r.came, r.keep = i.State, known
 	switch {
-	case p.scrapped:
+	case h.scrapped:
 		return &fault{"F-CONNECT-14", errors.New("the ledger holds a scrap entry for this board")}
-	case i.State == enroll.Blank && p.passed:
-		return &fault{"F-CONNECT-11", errors.New("the ledger holds a pass for this board ID, but the board is blank")}
-	case i.State == enroll.Blank:
-		r.keep = false
-	case i.State == enroll.Keyed:
-		r.keep = known
-	case !known || p.issued == nil:
+	case (h.passed || h.proven != nil) && !known:
+		return &fault{"F-CONNECT-11", fmt.Errorf("the ledger holds a proven unit with this board ID, but the board is %s with another key or none", i.State)}
+	case i.State < enroll.Installed:
+		return nil
+	case !known || h.issued == nil:
 		return &fault{"F-CONNECT-05", fmt.Errorf("the board is %s with a key that is not in the ledger", i.State)}
-	default:
-		r.keep = true
+	case i.State == enroll.Locked && (h.proven == nil || h.proven.Cert != h.issued.Cert):
+		return &fault{"F-CONNECT-10", errors.New("the board is locked, but the ledger holds no proof of it")}
 	}
 	return nil
 }
 
+// tbsLife is how long a TBS may wait on record for its signature; an older one
+// is made anew, so that no unit starts its life with a part of it spent.
+const tbsLife = 24 * time.Hour
+
+// unsigned tells whether the key's TBS on record is to be signed as it is: of
+// this serial and profile, recent, and of this very issuer.
+func (r *run) unsigned() bool {
+	i := r.history.issuing
+	if i == nil || i.Serial != r.serial {
+		return false
+	}
+	at, err := record.ParseTime(i.Time)
+	d := r.st.cfg.Profile.Digest()
+	return err == nil && time.Since(at) < tbsLife && i.ProfileDigest == hexOf(d[:]) && i.IssuerKey == r.st.cfg.Issuer.KeyID()
+}
+
 // chooseSerial settles the unit's serial: scanned or listed, else the one on
-// record for the board's key, else the board's ID.
+// record for the board's key, else the board's ID. Once a certificate with a
+// serial is on record, or about to be, another one is refused.
 func (r *run) chooseSerial() error {
-	if r.past.issued != nil {
-		if r.serial != "" && r.serial != r.past.serial {
-			return &fault{"F-CONNECT-06", fmt.Errorf("given %q, on record %q", r.serial, r.past.serial)}
+	fixed := r.keep && r.history.toBeSigned()
+	if fixed {
+		if r.serial != "" && r.serial != r.history.serial {
+			return &fault{"F-CONNECT-06", fmt.Errorf("given %q, on record %q", r.serial, r.history.serial)}
 		}
-		r.serial = r.past.serial
+		r.serial = r.history.serial
 	}
 	if r.st.cfg.Units != nil {
 		row, err := r.st.cfg.Units.take(r.slot, r.uid(), r.serial)
@@ -109,19 +138,35 @@ func (r *run) chooseSerial() error {
 	return nil
 }
 
-// adopt takes the certificate this key already has, from the ledger.
-func (r *run) adopt(ctx context.Context) error {
-	der, err := r.st.cfg.Reader.Blob(ctx, r.past.issued.Cert)
-	if err != nil {
-		return fmt.Errorf("read certificate %s: %w", r.past.issued.CertSerial, err)
+// subject is what the profile makes of the unit's names. A serial or ID that
+// does not fit costs this unit its run, not the line.
+func (st *Station) subject(u issuer.Unit) (cn, sn string, err error) {
+	if cn, err = st.cfg.Profile.SubjectCN(u); err == nil {
+		sn, err = st.cfg.Profile.SubjectSN(u)
 	}
-	r.setCert(der, r.past.issued.CertSerial)
-	return nil
+	if err != nil {
+		return "", "", &fault{"F-CONNECT-16", err}
+	}
+	return cn, sn, nil
 }
 
-func (r *run) setCert(der []byte, serial string) {
+// adopt takes the certificate this key already has, from the ledger.
+func (r *run) adopt(ctx context.Context) error {
+	der, err := r.st.cfg.Reader.Blob(ctx, r.history.issued.Cert)
+	if err != nil {
+		return &fault{"F-RECORD-04", fmt.Errorf("read certificate %s: %w", r.history.issued.CertSerial, err)}
+	}
+	if key := r.st.cfg.Issuer.KeyID(); r.history.issued.IssuerKey != key {
+		return &fault{"F-ISSUE-09", fmt.Errorf("certificate %s is from issuer %.16s, this station's is %.16s",
+			r.history.issued.CertSerial, r.history.issued.IssuerKey, key)}
+	}
+	return r.setCert(der, r.history.issued.CertSerial)
+}
+
+func (r *run) setCert(der []byte, serial string) error {
 	r.cert, r.certSerial, r.chain = der, serial, nil
 	for _, c := range r.st.cfg.Issuer.Chain(der) {
 		r.chain = append(r.chain, c...)
 	}
+	return nil
 }

@@ -59,24 +59,32 @@ func Steps() []StepInfo {
 // connect opens the port, reads who is there and decides from the ledger what
 // is left to do for this unit.
 func (r *run) connect(ctx context.Context) error {
-	if err := r.dial(ctx); err != nil {
+	if err := r.st.fit(); err != nil {
+		return &fault{"F-RECORD-03", err}
+	}
+	info, err := r.dial(ctx)
+	if err != nil {
 		return err
 	}
+	r.info = info
 	if err := r.suits(); err != nil {
 		return err
 	}
 	if err := r.st.enter(r); err != nil {
 		return err
 	}
-	past, err := r.st.past(ctx, r.info.Model, r.uid())
-	if err != nil {
+	if r.history, err = r.st.history(ctx, r.info.Model, r.uid()); err != nil {
 		return err
 	}
-	r.past, r.attempt = past, past.attempts+1
+	r.attempt = r.history.attempts + 1
+	if err := r.plan(); err != nil {
+		return err
+	}
 	if err := r.chooseSerial(); err != nil {
 		return err
 	}
-	return r.plan()
+	r.cn, r.sn, err = r.st.subject(r.unit())
+	return err
 }
 
 // suits compares what the board says of itself with what the product demands.
@@ -133,24 +141,20 @@ func (r *run) key(ctx context.Context) error {
 // request fetches a CSR over a fresh nonce and checks it. A unit whose
 // certificate or TBS is on record already needs none.
 func (r *run) request(ctx context.Context) error {
-	if r.keep && (r.past.issued != nil || r.past.issuing != nil) {
+	if r.keep && (r.history.issued != nil || r.unsigned()) {
 		return nil
 	}
-	cn, err := r.st.cfg.Profile.SubjectCN(r.unit())
-	if err != nil {
-		return &fault{"F-ISSUE-05", err}
-	}
-	sn, err := r.st.cfg.Profile.SubjectSN(r.unit())
-	if err != nil {
-		return &fault{"F-ISSUE-05", err}
-	}
+	return r.fetchRequest(ctx)
+}
+
+func (r *run) fetchRequest(ctx context.Context) error {
 	rand.Read(r.nonce[:])
-	der, err := r.session.CSR(ctx, cn, sn, r.nonce)
+	der, err := r.session.CSR(ctx, r.cn, r.sn, r.nonce)
 	if err != nil {
 		return err
 	}
 	r.req, err = issuer.ParseRequest(der, issuer.Expect{
-		CN: cn, SN: sn, Nonce: r.nonce, Alg: r.st.cfg.Product.cfg.Algorithm, SPKI: r.spki,
+		CN: r.cn, SN: r.sn, Nonce: r.nonce, Alg: r.st.cfg.Product.cfg.Algorithm, SPKI: r.spki,
 	})
 	return err
 }
@@ -166,7 +170,7 @@ func (r *run) issue(ctx context.Context) error {
 	if err := r.st.clockSane(); err != nil {
 		return err
 	}
-	if r.keep && r.past.issued != nil {
+	if r.keep && r.history.issued != nil {
 		return r.adopt(ctx)
 	}
 	if r.tbs == nil {
@@ -183,9 +187,8 @@ func (r *run) issue(ctx context.Context) error {
 	if err := r.append(ctx, ledger.Batch{Bodies: []record.Body{b}, Blobs: [][]byte{cert.DER}}); err != nil {
 		return err
 	}
-	r.setCert(cert.DER, cert.Serial)
 	r.st.committed("issued")
-	return nil
+	return r.setCert(cert.DER, cert.Serial)
 }
 
 // install writes chain, anchors and rework keys, and has the board take all
@@ -212,7 +215,7 @@ func (r *run) install(ctx context.Context) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	r.st.committed("installed")
-	r.info.State = enroll.Installed
+	r.info.State, r.info.Chain, r.info.Anchors, r.info.Rework = enroll.Installed, digests[0], digests[1], digests[2]
 	return nil
 }
 
@@ -237,10 +240,14 @@ func (r *run) prove(ctx context.Context) error {
 }
 
 // rehearse runs a real TLS 1.3 handshake in which the board signs as the
-// client. A locked board refuses to (state 3): it was locked by a run of this
-// procedure, which comes to the lock only through this step.
+// client. A board that was locked when it came refuses to (protocol, state 3):
+// plan let it in because the ledger holds its rehearsal.
+//
+// Commit point: the proven entry. The lock cannot be undone, so what allows it
+// is on record first; a crash behind it finds the board's proofs in the ledger.
 func (r *run) rehearse(ctx context.Context) error {
-	if r.info.State == enroll.Locked {
+	if r.came == enroll.Locked {
+		r.rehearsal = r.history.proven.Rehearsal
 		return nil
 	}
 	p := r.st.cfg.Product
@@ -250,8 +257,17 @@ func (r *run) rehearse(ctx context.Context) error {
 		Alg:    p.cfg.Algorithm,
 		Target: p.cfg.Rehearse, ServerRoots: p.serverRoots,
 	})
-	r.rehearsal = t.Hash
-	return err
+	if err != nil {
+		return err
+	}
+	r.rehearsal = hexOf(t.Hash[:])
+	b := r.body(record.KindProven)
+	b.Cert, b.CertSerial, b.ChainReadBack, b.Rehearsal = digestHex(r.cert), r.certSerial, hexOf(r.readBack[:]), r.rehearsal
+	if err := r.append(ctx, ledger.Batch{Bodies: []record.Body{b}}); err != nil {
+		return err
+	}
+	r.st.committed("proven")
+	return nil
 }
 
 // lock ends the board's time on the bench and believes it only when the board
@@ -276,15 +292,26 @@ func (r *run) lock(ctx context.Context) error {
 }
 
 // receipt restarts the board and has it sign once more over what it stores:
-// that signature, with all its inputs, is kept in the ledger.
+// that signature, with all its inputs, is kept in the ledger. A board whose
+// port goes away with the restart comes here again with another boot, and is
+// not restarted twice.
 func (r *run) receipt(ctx context.Context) error {
-	want := r.info.State
+	want := enroll.Installed
+	if *r.st.cfg.Product.cfg.Lock {
+		want = enroll.Locked
+	}
 	if *r.st.cfg.Product.cfg.Reset {
-		info, err := r.session.Reset(ctx)
-		if err != nil {
-			return err
+		if r.boot == nil {
+			boot := r.info.Boot
+			r.boot = &boot
 		}
-		r.info = info
+		if r.info.Boot == *r.boot {
+			info, err := r.session.Reset(ctx)
+			if err != nil {
+				return err
+			}
+			r.info = info
+		}
 	}
 	if r.info.State != want || r.info.Chain == nil || *r.info.Chain != sha256.Sum256(r.chain) {
 		return &fault{"F-RECEIPT-02", fmt.Errorf("after the restart the board is %s", r.info.State)}

@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/settings"
 )
 
@@ -47,6 +48,9 @@ type Product struct {
 	prot        uint8
 	serverRoots *x509.CertPool
 }
+
+// maxAnchors is the largest object a board may take, in bytes (protocol, 4).
+const maxAnchors = 8192
 
 // The serial sources of a product.
 const (
@@ -121,6 +125,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 		{Key: "rehearse_root", OK: (c.Rehearse == "") == (c.RehearseRoot == ""), Allowed: "goes with rehearse: the PEM root of that server"},
 		{Key: "rehearse_root", OK: roots == nil, Allowed: fmt.Sprint(roots)},
 		{Key: "anchors", OK: anchors == nil, Allowed: fmt.Sprint(anchors)},
+		{Key: "anchors", OK: len(p.anchors) <= maxAnchors, Allowed: fmt.Sprintf("%d bytes of certificates, a board takes at most %d", len(p.anchors), maxAnchors)},
 	})
 }
 
@@ -191,6 +196,15 @@ func (p *Product) WithAnchors(roots ...*x509.Certificate) *Product {
 		c.anchors = append(c.anchors, r.Raw...)
 	}
 	return &c
+}
+
+// Suits tells whether the product's key algorithm is one of the profile's.
+func (p *Product) Suits(profile *issuer.Profile) error {
+	if !slices.Contains(profile.Algorithms(), p.cfg.Algorithm) {
+		return fmt.Errorf("product %s wants keys of %s, profile %s allows %s",
+			p.cfg.Name, p.cfg.Algorithm, profile.Name(), strings.Join(profile.Algorithms(), ", "))
+	}
+	return nil
 }
 
 // Name is the product's name as people know it.

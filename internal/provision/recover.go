@@ -22,19 +22,27 @@ func (st *Station) heal(stop *Fault) {
 	tick := time.NewTicker(healEvery)
 	defer tick.Stop()
 	for {
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-st.quit:
+			return
+		}
 		st.mu.Lock()
-		over := st.closing || st.stopped != stop
+		over := st.stopped != stop
 		st.mu.Unlock()
 		if over {
-			return
+			return // a person was faster
+		}
+		if st.fit() != nil {
+			continue
 		}
 		b := st.stamp(record.Body{Kind: record.KindSelfcheck, What: "ledger", Outcome: record.Passed, Detail: "the ledger can be written again"})
 		_, err := st.cfg.Ledger.Append(context.Background(), ledger.Batch{Bodies: []record.Body{b}})
 		if err != nil {
 			st.cfg.Log.Warn("the ledger still cannot be written", "err", err)
-			if errors.Is(err, ledger.ErrClosed) {
-				return
+			var w *ledger.WriteError
+			if errors.Is(err, ledger.ErrClosed) || errors.As(err, &w) && w.Final {
+				return // only a new start opens and checks the file again
 			}
 			continue
 		}
@@ -65,11 +73,11 @@ func (st *Station) endDeadRuns(ctx context.Context) error {
 			Outcome: record.Aborted, Reason: "the station stopped in the middle of the run",
 		})
 		if last.UID != "" {
-			p, err := st.past(ctx, last.Model, last.UID)
+			h, err := st.history(ctx, last.Model, last.UID)
 			if err != nil {
 				return err
 			}
-			if p.issuing == nil && p.issued == nil {
+			if !h.toBeSigned() {
 				b.Releases = claimed(run.Entries)
 			}
 		}

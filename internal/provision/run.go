@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -38,14 +39,18 @@ type run struct {
 
 	serial  string // given by a scan or a list, chosen in connect
 	vars    map[string]string
-	past    past
+	history history
 	attempt int
-	begun   bool // the begun entry is on record
-	claimed bool // serial, board ID and key are this unit's
-	keep    bool // the board's key is known to the ledger: go on with it
+	boardID string       // in Station.live, "" before it is entered
+	came    enroll.State // the board's state when the run met it
+	boot    *[16]byte    // the boot that the restart is to end
+	begun   bool         // the begun entry is on record
+	claimed bool         // serial, board ID and key are this unit's
+	keep    bool         // the board's key is known to the ledger: go on with it
 	token   [32]byte
 	nonce   [32]byte
 	spki    [32]byte
+	cn, sn  string
 	req     *issuer.Request
 	tbs     []byte
 
@@ -53,7 +58,7 @@ type run struct {
 	certSerial string
 	chain      []byte // DER, leaf first, concatenated
 	readBack   [32]byte
-	rehearsal  [32]byte
+	rehearsal  string // SHA-256 in hex
 	signed     *record.Receipt
 
 	started time.Time
@@ -77,13 +82,11 @@ func newRun(st *Station, slot int, port, usb, serial string) *run {
 
 // do runs the procedure in a straight line and records how it ended.
 func (r *run) do(ctx context.Context) {
-	defer r.hangUp()
-	defer r.st.leave(r)
 	var failed *Fault
 	for i, s := range procedure() {
 		r.st.showStep(r, i, s.Name)
 		began, tries := time.Now(), r.tries()
-		err := r.step(ctx, s)
+		err := r.guarded(ctx, s)
 		r.steps = append(r.steps, record.StepRecord{
 			Name: s.Code, Ms: time.Since(began).Milliseconds(), Retries: r.tries() - tries,
 		})
@@ -101,6 +104,18 @@ func (r *run) whoStopped(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", context.Canceled, err)
 	}
 	return err
+}
+
+// guarded turns a panic in a step into the run's failure: whatever a board
+// provokes costs its own slot one attempt, never the station.
+func (r *run) guarded(ctx context.Context, s step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("panic in a step", "step", s.Code, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return r.step(ctx, s)
 }
 
 // step runs one step under its deadline. When the link to the board is lost it
@@ -142,22 +157,22 @@ func (r *run) reread(ctx context.Context) error {
 	return err
 }
 
-// dial opens the port and waits until the board there tells who it is.
-func (r *run) dial(ctx context.Context) error {
+// dial opens the port and waits until the board there tells who it is. The run
+// takes that over only once it is known to be its board.
+func (r *run) dial(ctx context.Context) (enroll.Info, error) {
 	r.hangUp()
 	stream, err := r.st.cfg.Open(ctx, r.port)
 	if err != nil {
-		return &fault{"F-CONNECT-01", fmt.Errorf("open %s: %w", r.port, err)}
+		return enroll.Info{}, &fault{"F-CONNECT-01", fmt.Errorf("open %s: %w", r.port, err)}
 	}
 	baud, _, _ := r.st.cfg.Product.Line()
 	r.client = smp.NewClient(smp.ClientConfig{Stream: stream, Baud: baud, Log: r.log})
 	r.session = enroll.New(enroll.Config{Client: r.client, Log: r.log})
-	r.info, err = r.session.WaitInfo(ctx)
-	if err != nil {
-		return err
+	info, err := r.session.WaitInfo(ctx)
+	if err == nil {
+		r.session.Expect(info.UID, info.SPKI)
 	}
-	r.session.Expect(r.info.UID, r.info.SPKI)
-	return nil
+	return info, err
 }
 
 // relinkEvery is the pause between two attempts to open a port that went away.
@@ -171,7 +186,6 @@ const relinkLimit = 15 * time.Second
 func (r *run) relink(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, relinkLimit)
 	defer cancel()
-	before := r.info
 	tick := time.NewTicker(relinkEvery)
 	defer tick.Stop()
 	for {
@@ -180,19 +194,19 @@ func (r *run) relink(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		err := r.dial(ctx)
-		if isA[*fault](err) || isA[*smp.LinkError](err) {
+		info, err := r.dial(ctx)
+		switch {
+		case isA[*fault](err) || isA[*smp.LinkError](err):
 			continue // the port is not there yet
-		}
-		if err != nil || before.UID == nil {
+		case err != nil:
 			return err
-		}
-		if !slices.Equal(before.UID, r.info.UID) {
+		case r.info.UID == nil: // the link was lost before the board told who it is
+		case !slices.Equal(r.info.UID, info.UID) || r.info.Model != info.Model:
+			return enroll.ErrOtherBoard
+		case r.spki != ([32]byte{}) && (info.SPKI == nil || *info.SPKI != r.spki):
 			return enroll.ErrOtherBoard
 		}
-		if r.spki != ([32]byte{}) && (r.info.SPKI == nil || *r.info.SPKI != r.spki) {
-			return enroll.ErrOtherBoard
-		}
+		r.info = info
 		return nil
 	}
 }
@@ -239,6 +253,9 @@ func (r *run) finish(ctx context.Context, failed *Fault) {
 		r.log.Info("run passed", "serial", r.serial, "entry", seq)
 	}
 	r.st.recount(ctx)
+	// The board and its port are free before anybody can press RETRY.
+	r.hangUp()
+	r.st.leave(r)
 	r.st.showEnd(r, failed, seq)
 }
 
@@ -248,18 +265,19 @@ func (r *run) describeEnd(b *record.Body, failed *Fault) {
 	if r.readBack != ([32]byte{}) {
 		b.ChainReadBack = hexOf(r.readBack[:])
 	}
-	if r.rehearsal != ([32]byte{}) {
-		b.Rehearsal = hexOf(r.rehearsal[:])
-	}
-	b.Receipt, b.Duration = r.signed, time.Since(r.started).Milliseconds()
+	b.Rehearsal, b.Receipt, b.Duration = r.rehearsal, r.signed, time.Since(r.started).Milliseconds()
 	if failed != nil {
-		if r.claimed && r.tbs == nil && r.past.issuing == nil && r.past.issued == nil {
-			b.Releases = r.claims() // nothing was signed: the label may go on another board
+		if r.claimed && r.tbs == nil && !r.history.toBeSigned() {
+			b.Releases = r.claims() // nothing was to be signed: the label may go on another board
 		}
 		b.Fault, b.FaultStep = failed.Code, failed.Step
 		b.Detail = record.Plain(failed.Error(), 500)
 	}
 }
+
+// ofStation are the faults that are not the unit's, besides those that stop
+// the station.
+var ofStation = []string{"F-CONNECT-01", "F-ISSUE-01", "F-ISSUE-03", "F-REHEARSE-02", "F-RECORD-02"}
 
 // Outcome is the word the ledger keeps for a run that ended so: passed,
 // failed (the unit's fault), error (the station's) or aborted.
@@ -269,7 +287,7 @@ func Outcome(f *Fault) string {
 		return record.Passed
 	case isErr(context.Canceled)(f):
 		return record.Aborted
-	case f.Action == StopStation || f.Step == "ISSUE" || f.Step == "RECORD":
+	case f.Action == StopStation || slices.Contains(ofStation, f.Code):
 		return record.Error
 	}
 	return record.Failed
@@ -305,15 +323,6 @@ func (r *run) proof(ctx context.Context, state enroll.State) (*record.Receipt, e
 }
 
 func (r *run) uid() string { return hex.EncodeToString(r.info.UID) }
-
-// unitKey is what makes two runs speak of one board; the run's own id where
-// no board answered.
-func (r *run) unitKey() string {
-	if r.info.UID == nil {
-		return r.id
-	}
-	return r.info.Model + "/" + r.uid()
-}
 
 func (r *run) unit() issuer.Unit {
 	return issuer.Unit{Serial: r.serial, UID: r.uid(), Model: r.info.Model, Vars: r.vars}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"provisioning.example/station/internal/ledger/reader"
-	"provisioning.example/station/internal/record"
 )
 
 // Scan gives a scanned label to the first slot that waits for one and returns
@@ -49,14 +48,14 @@ func (st *Station) unused(serial string) error {
 	if err != nil {
 		return fmt.Errorf("the ledger cannot be read: %w", err)
 	}
-	var p past
+	var h history
+	var last int64
 	for _, e := range entries {
-		p.add(e.Body)
+		h.add(e.Body)
+		last = e.Seq
 	}
-	for _, e := range entries {
-		if p.passed && e.Body.Kind == record.KindEnd && e.Body.Outcome == record.Passed {
-			return fmt.Errorf("%s passed already, entry %d: scan the board's own label", serial, e.Seq)
-		}
+	if h.passed {
+		return fmt.Errorf("%s passed already, entry %d: scan the board's own label", serial, last)
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ type Config struct {
 	Simulated bool
 	Demo      bool
 	Health    func() []Health // asked for each snapshot; must not block
+	Fit       func() error    // asked before each run, nil: always; an error stops the line (disk)
 
 	Observe func(Event) // called from the runs' goroutines; must not block
 	Log     *slog.Logger
@@ -88,13 +89,15 @@ type Station struct {
 	changed chan struct{}
 	jobs    chan struct{} // a token for each run that may go on
 	wg      sync.WaitGroup
+	quit    chan struct{} // closed by Stop
 
 	testOnlyCommitted func(point string) // see hook.go
 
 	mu       sync.Mutex // guards everything below
 	slots    []*slot
-	live     map[string]*run // by model/uid, boards that a run holds
+	live     map[string]*run // boards that a run holds, by its key
 	counters Counters
+	done     int       // of the order
 	counted  time.Time // when the counters were read
 	stopped  *Fault
 	closing  bool
@@ -113,7 +116,10 @@ type slot struct {
 func New(ctx context.Context, cfg Config) (*Station, error) {
 	st := &Station{
 		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(),
-		changed: make(chan struct{}, 1), live: map[string]*run{},
+		changed: make(chan struct{}, 1), live: map[string]*run{}, quit: make(chan struct{}),
+	}
+	if cfg.Product.SerialSource() == SerialList && cfg.Units == nil {
+		return nil, errors.New("the product's serials come from a list of units, and none is given")
 	}
 	st.cfg.Jobs = cmp.Or(cfg.Jobs, cfg.Slots)
 	if cfg.Observe == nil {
@@ -127,13 +133,8 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 	for i := range cfg.Slots {
 		st.slots = append(st.slots, &slot{view: SlotView{Slot: i + 1, Step: -1}})
 	}
-	last, err := LastEntry(ctx, cfg.Reader)
-	if err != nil {
+	if err := CheckClock(ctx, cfg.Reader); err != nil {
 		return nil, err
-	}
-	if now := time.Now(); now.Before(last.Add(-MaxClockJump)) {
-		return nil, fmt.Errorf("the clock shows %s, but the ledger's last entry is of %s: set the clock",
-			now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
 	}
 	if err := st.endDeadRuns(ctx); err != nil {
 		return nil, err
@@ -154,6 +155,27 @@ func LastEntry(ctx context.Context, r *reader.Reader) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return record.ParseTime(e.Body.Time)
+}
+
+// CheckClock refuses a clock that is behind the ledger's last entry.
+func CheckClock(ctx context.Context, r *reader.Reader) error {
+	last, err := LastEntry(ctx, r)
+	if err != nil {
+		return err
+	}
+	if now := time.Now(); now.Before(last.Add(-MaxClockJump)) {
+		return fmt.Errorf("the clock shows %s, but the ledger's last entry is of %s: set the clock",
+			now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
+	}
+	return nil
+}
+
+// fit asks whether a run may begin.
+func (st *Station) fit() error {
+	if st.cfg.Fit == nil {
+		return nil
+	}
+	return st.cfg.Fit()
 }
 
 // MaxClockJump is how far wall and monotonic clock may drift apart while the
@@ -182,12 +204,14 @@ func (st *Station) stamp(b record.Body) record.Body {
 func (st *Station) Attach(number int, port, usb string) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := st.free(number, port)
+	s := st.free(number, port, usb)
 	if s == nil {
 		return 0
 	}
 	s.present = true
-	if s.view.State != Busy {
+	if s.view.State == Busy {
+		s.view.Port, s.view.USB = port, usb
+	} else {
 		s.view = SlotView{Slot: s.view.Slot, Port: port, USB: usb, Step: -1}
 		st.settle(s)
 	}
@@ -195,20 +219,27 @@ func (st *Station) Attach(number int, port, usb string) int {
 	return s.view.Slot
 }
 
-func (st *Station) free(number int, port string) *slot {
-	if number > 0 && number <= len(st.slots) {
+// free finds the slot for a port: the one of its USB location, the one of its
+// name where there is no location, one that never held a port, one whose board
+// is gone.
+func (st *Station) free(number int, port, usb string) *slot {
+	if number > 0 {
+		if number > len(st.slots) {
+			return nil
+		}
 		return st.slots[number-1]
 	}
-	var first *slot
-	for _, s := range st.slots {
-		if s.view.Port == port {
-			return s
-		}
-		if first == nil && s.view.Port == "" {
-			first = s
+	for _, fits := range []func(*slot) bool{
+		func(s *slot) bool { return usb != "" && s.view.USB == usb },
+		func(s *slot) bool { return usb == "" && s.view.USB == "" && s.view.Port == port },
+		func(s *slot) bool { return s.view.Port == "" },
+		func(s *slot) bool { return !s.present && s.view.State != Busy },
+	} {
+		if i := slices.IndexFunc(st.slots, fits); i >= 0 {
+			return st.slots[i]
 		}
 	}
-	return first
+	return nil
 }
 
 // Detach takes a port away. A run on it notices by itself.
@@ -231,7 +262,7 @@ func (st *Station) Detach(port string) {
 func (st *Station) settle(s *slot) {
 	s.view.State, s.view.Serial = Ready, s.scanned
 	s.view.Note = st.cfg.Product.Name()
-	if s.scanned == "" && st.cfg.Product.SerialSource() == SerialScan {
+	if s.scanned == "" && st.cfg.Product.SerialSource() == SerialScan && st.cfg.Units == nil {
 		s.view.State, s.view.Note = Scan, "Board found. Scan its label."
 	}
 }
@@ -270,7 +301,6 @@ func (st *Station) Retry(number int) error {
 	if !st.mayStart() {
 		return errors.New("the station is closing")
 	}
-	s.scanned = cmp.Or(s.scanned, s.view.Serial)
 	st.start(s)
 	return nil
 }
@@ -295,8 +325,37 @@ func (st *Station) start(s *slot) {
 			defer func() { <-st.jobs }()
 		case <-ctx.Done():
 		}
-		r.do(ctx)
+		if !st.halted(r, ctx) {
+			r.do(ctx)
+		}
 	})
+}
+
+// halted gives a run that waited for its turn back to its slot when the line
+// was stopped meanwhile: nothing was begun, nothing is recorded.
+func (st *Station) halted(r *run, ctx context.Context) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.stopped == nil || ctx.Err() != nil {
+		return false
+	}
+	s := st.slots[r.slot-1]
+	s.cancel = nil
+	s.view = SlotView{Slot: s.view.Slot, Port: s.view.Port, USB: s.view.USB, Step: -1}
+	if s.present {
+		st.settle(s)
+	}
+	st.notify(s, &Result{Slot: r.slot, Port: r.port, Serial: r.serial, Outcome: record.Aborted, Fault: st.stopped, Step: st.stopped.Step})
+	return true
+}
+
+// Resume lets a stopped line start runs again: a person says that it is
+// mended. If it is not, the next run stops it again.
+func (st *Station) Resume() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.stopped = nil
+	st.signal()
 }
 
 // Busy counts the runs going on.
@@ -316,6 +375,9 @@ func (st *Station) Busy() int {
 // record its end, and returns when all have, or with ctx's error.
 func (st *Station) Stop(ctx context.Context) error {
 	st.mu.Lock()
+	if !st.closing {
+		close(st.quit)
+	}
 	st.closing = true
 	for _, s := range st.slots {
 		if s.cancel != nil {
@@ -345,19 +407,18 @@ func (st *Station) wait(ctx context.Context) error {
 func (st *Station) enter(r *run) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	key := r.unitKey()
+	key := r.info.Model + "/" + r.uid()
 	if other := st.live[key]; other != nil && other != r {
 		return &fault{"F-CONNECT-13", fmt.Errorf("slot %d holds board %s", other.slot, r.uid())}
 	}
-	st.live[key] = r
+	st.live[key], r.boardID = r, key
 	return nil
 }
 
 func (st *Station) leave(r *run) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	key := r.unitKey()
-	if st.live[key] == r {
-		delete(st.live, key)
+	if st.live[r.boardID] == r {
+		delete(st.live, r.boardID)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
@@ -20,7 +21,7 @@ import (
 func (r *run) body(kind string) record.Body {
 	c := r.st.cfg
 	b := record.Body{
-		Kind: kind, Run: r.id, Serial: r.serial, UID: r.uid(), Model: r.info.Model,
+		Kind: kind, Run: r.id, Serial: r.serial, UID: r.uid(), Model: record.Plain(r.info.Model, 64),
 		Slot: r.slot, Port: r.port, USB: r.usb, Order: c.Order, Attempt: r.attempt,
 		Product: c.Product.Name(), ProductDigest: hexOf(c.Product.digest[:]),
 		Profile: c.Profile.Name(), ConfigDigest: c.ConfigDigest,
@@ -49,7 +50,9 @@ func (r *run) append(ctx context.Context, b ledger.Batch) error {
 // appendSeq is append, and tells the last entry's sequence number.
 func (r *run) appendSeq(ctx context.Context, b ledger.Batch) (int64, error) {
 	if !r.begun {
-		b.Bodies = append([]record.Body{r.body(record.KindBegun)}, b.Bodies...)
+		begun := r.body(record.KindBegun)
+		begun.Time = b.Bodies[0].Time // it rides with the first of them
+		b.Bodies = slices.Insert(b.Bodies, 0, begun)
 	}
 	seqs, err := r.st.cfg.Ledger.Append(ctx, b)
 	if err != nil {
@@ -62,22 +65,20 @@ func (r *run) appendSeq(ctx context.Context, b ledger.Batch) (int64, error) {
 // begin puts the begun entry on record by itself, with the claims of a unit
 // whose key the ledger knows already.
 func (r *run) begin(ctx context.Context) error {
-	if r.begun {
+	if r.claimed {
 		return nil
 	}
 	b := r.body(record.KindBegun)
 	b.Claims = r.claims()
-	if _, err := r.st.cfg.Ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{b}}); err != nil {
-		return err
-	}
-	r.begun, r.claimed = true, true
-	return nil
+	_, err := r.st.cfg.Ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{b}})
+	r.begun, r.claimed = err == nil, err == nil
+	return err
 }
 
 // superseded is the entry for a certificate whose key is gone from the board;
 // none when there is no such certificate.
 func (r *run) superseded() []record.Body {
-	old := r.past.issued
+	old := r.history.issued
 	if old == nil {
 		return nil
 	}
@@ -104,19 +105,19 @@ func (r *run) claims() []record.Claim {
 // that an earlier run left unsigned for the same key is taken over as it is.
 func (r *run) recordTBS(ctx context.Context) error {
 	c := r.st.cfg
-	if r.keep && r.past.issuing != nil {
-		tbs, err := c.Reader.Blob(ctx, r.past.issuing.TBS)
+	if r.keep && r.unsigned() {
+		tbs, err := c.Reader.Blob(ctx, r.history.issuing.TBS)
 		if err != nil {
-			return fmt.Errorf("read the unsigned certificate: %w", err)
+			return &fault{"F-RECORD-04", fmt.Errorf("read the unsigned certificate: %w", err)}
 		}
-		if c.Issuer.Fits(tbs, r.spki) == nil {
+		if err = c.Issuer.Fits(tbs, r.spki); err == nil {
 			r.tbs = tbs
 			return nil
 		}
-		// Issuer or clock moved on since: nothing was signed that left, so
-		// the request is made anew.
-		r.past.issuing = nil
-		if err := r.request(ctx); err != nil {
+		r.log.Info("the unsigned certificate on record is made anew", "why", err)
+	}
+	if r.req == nil { // nothing was signed that left: the request is made anew
+		if err := r.fetchRequest(ctx); err != nil {
 			return err
 		}
 	}

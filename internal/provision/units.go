@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"provisioning.example/station/internal/issuer"
 )
 
 // UnitRow is one row of a list of units.
@@ -147,6 +149,16 @@ func parseRow(head, cells []string) (*UnitRow, error) {
 		}
 	}
 	return row, nil
+}
+
+// Fits tells whether the list has every variable that the profile wants.
+func (u *Units) Fits(profile *issuer.Profile) error {
+	for _, name := range profile.Variables() {
+		if _, ok := u.rows[0].Vars[name]; !ok {
+			return fmt.Errorf("%s:1: there is no column %q, which profile %s wants", u.path, name, profile.Name())
+		}
+	}
+	return nil
 }
 
 // Len is the number of rows.

@@ -37,8 +37,7 @@ func (st *Station) Snapshot() Snapshot {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	now := time.Now()
-	snap.Counters, snap.Stopped = st.counters, st.stopped
-	snap.Done = snap.Counters.Passed
+	snap.Counters, snap.Stopped, snap.Done = st.counters, st.stopped, st.done
 	for _, s := range st.slots {
 		v := s.view
 		if v.State == Busy {
@@ -91,7 +90,7 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 		}
 		if failed.Action == StopStation {
 			st.stopped = failed
-			if failed.Step == "RECORD" {
+			if failed.Code == "F-RECORD-01" || failed.Code == "F-RECORD-03" {
 				go st.heal(failed)
 			}
 		}

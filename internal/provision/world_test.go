@@ -42,6 +42,10 @@ type world struct {
 	dial    func(ctx context.Context, port string) (smp.Stream, error)
 	station *provision.Station
 	units   *provision.Units
+	profile *issuer.Profile // nil: mtls
+	jobs    int
+	fit     func() error
+	opened  []*provision.Station
 
 	mu   sync.Mutex // guards ends
 	ends []provision.Result
@@ -85,18 +89,25 @@ func newWorld(t *testing.T, boards map[string]*virtual.Board, change ...func(*wo
 // open starts the station's program: again, after a test has let it die.
 func (w *world) open() {
 	w.t.Helper()
+	if err := w.tryOpen(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) tryOpen() error {
 	product, err := provision.NewProduct(w.product)
 	if err != nil {
-		w.t.Fatal(err)
+		return err
 	}
-	profile, err := issuer.BuiltinProfile("mtls")
-	if err != nil {
-		w.t.Fatal(err)
+	if w.profile == nil {
+		if w.profile, err = issuer.BuiltinProfile("mtls"); err != nil {
+			return err
+		}
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
-		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Units: w.units,
-		Open: w.dial,
+		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: w.profile, Product: product,
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units,
+		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
 			if e.End != nil {
 				w.mu.Lock()
@@ -106,10 +117,20 @@ func (w *world) open() {
 		},
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		return err
 	}
+	w.opened = append(w.opened, w.station)
 	for _, name := range w.ports {
 		w.station.Attach(0, name, "")
+	}
+	return nil
+}
+
+// append writes an entry behind the station's back.
+func (w *world) append(b record.Body) {
+	w.t.Helper()
+	if _, err := w.ledger.Append(w.t.Context(), ledger.Batch{Bodies: []record.Body{b}}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -138,6 +159,11 @@ func (w *world) finish() map[int]provision.Result {
 
 func (w *world) close() {
 	w.t.Helper()
+	for _, st := range w.opened {
+		if err := st.Stop(context.WithoutCancel(w.t.Context())); err != nil {
+			w.t.Error(err)
+		}
+	}
 	for _, b := range w.boards {
 		b.Close()
 	}

@@ -23,6 +23,7 @@ const (
 	KindBegun      = "begun"
 	KindIssuing    = "issuing"
 	KindIssued     = "issued"
+	KindProven     = "proven"
 	KindEnd        = "end"
 	KindRenewed    = "renewed"
 	KindRevoked    = "revoked"
@@ -115,7 +116,12 @@ var kindTable = []Kind{
 		Optional: join(unit, certificate, list("claims predecessor")),
 	},
 	{
-		Name: KindEnd, Doc: "an attempt ended; passed needs serial, model, uid, certificate and key, failed and error a fault, aborted a fault or reason",
+		Name: KindProven, Doc: "the board stores the chain, proved its key and rehearsed TLS with it; only now may it be locked",
+		Required: list("run serial model uid spki_sha256 cert_serial cert_sha256 chain_sha256 rehearsal_sha256"),
+		Optional: join(unit, certificate),
+	},
+	{
+		Name: KindEnd, Doc: "an attempt ended; passed needs serial, model, uid, certificate, key, chain read back, rehearsal and receipt, failed and error a fault, aborted a fault or reason",
 		Required: list("run outcome"),
 		Optional: join(unit, certificate, list("steps duration_ms fault fault_step chain_sha256 receipt rehearsal_sha256 console_sha256 reason approver releases")),
 		Values:   map[string][]string{"outcome": outcomes},
@@ -257,6 +263,9 @@ func (b Body) validateMeaning() error {
 		case Passed:
 			if b.Serial == "" || b.Model == "" || b.UID == "" || b.Cert == "" || b.SPKI == "" {
 				return errors.New("with outcome passed lacks serial, model, uid, cert_sha256 or spki_sha256")
+			}
+			if b.Receipt == nil || b.Rehearsal == "" || b.ChainReadBack == "" {
+				return errors.New("with outcome passed lacks receipt, rehearsal_sha256 or chain_sha256")
 			}
 			if b.Fault != "" {
 				return errors.New("with outcome passed has a fault")

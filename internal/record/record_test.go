@@ -16,7 +16,7 @@ import (
 )
 
 // designKinds is the closed list of design and documentation, written a second time on purpose.
-const designKinds = "start stop login logout config order ca key begun issuing issued end renewed revoked crl caverify rework scrap " +
+const designKinds = "start stop login logout config order ca key begun issuing issued proven end renewed revoked crl caverify rework scrap " +
 	"correction signoff seal clock selfcheck label export import backup restored handover"
 
 func TestKindsAreTheDesignedList(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 type Counts struct {
 	Passed, Failed, Error, Aborted int
 
-	FirstTried  int // first attempts that passed or failed
+	FirstTried  int // first attempts on a board that passed or failed; a board that never said who it is has none
 	FirstPassed int // of these, those that passed
 }
 
@@ -58,7 +58,7 @@ func (r *Reader) Counts(ctx context.Context, since time.Time, order string) (Cou
 		c.add(outcome, first, n)
 		return false
 	}, func(err error) { failed = err },
-		`SELECT outcome, coalesce(attempt, 1) = 1, count(*) FROM entry INDEXED BY `+index+` WHERE `+where+` GROUP BY 1, 2`, args...)
+		`SELECT outcome, coalesce(attempt, 0) = 1, count(*) FROM entry INDEXED BY `+index+` WHERE `+where+` GROUP BY 1, 2`, args...)
 	if failed != nil {
 		return Counts{}, fmt.Errorf("ledger: counters: %w", failed)
 	}

@@ -80,6 +80,7 @@ func (u unit) end(outcome, fault string) record.Body {
 	b.Outcome, b.Fault = outcome, fault
 	if outcome == record.Passed {
 		b.SPKI, b.Cert, b.CertSerial = digest("key", u.n), digest("cert", u.n), digest("serial", u.n)[:32]
+		b.ChainReadBack, b.Rehearsal, b.Receipt = digest("chain", u.n), digest("handshake", u.n), record.Example(record.KindEnd).Receipt
 	}
 	return b
 }

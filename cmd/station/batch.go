@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,10 +52,11 @@ func batch(c *cobra.Command, g *globals, f batchFlags) error {
 	if err != nil {
 		return err
 	}
-	boards, err := present(f.ports, b.product)
+	ports, err := g.ports().List()
 	if err != nil {
-		return unfit(err, "see: station ports")
+		return unfit(err, "the system's list of devices must be readable")
 	}
+	boards := onBench(ports, f.ports, b.product)
 	if missing := missing(f.ports, boards); len(missing) > 0 {
 		return usage(fmt.Errorf("there is no port %s", missing[0]), "see what is plugged in with: station ports")
 	}
@@ -75,14 +77,16 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 	if err := b.diskFit(); err != nil {
 		return err
 	}
-	show := newProgress(c.OutOrStdout(), c.ErrOrStderr(), g.json, len(boards))
-	cfg.Slots, cfg.Observe = len(boards), show.event
+	seats := newSeats(b.home.cfg.bound(), 0)
+	numbers := seats.seatAll(boards)
+	show := newProgress(c.OutOrStdout(), c.ErrOrStderr(), g.json, numbers)
+	cfg.Slots, cfg.Observe = slices.Max(numbers), show.event
 	st, err := b.station(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	for i, p := range boards {
-		st.Attach(i+1, p.name, p.usb)
+	for _, n := range numbers {
+		st.Attach(n, seats.taken[n].name, seats.taken[n].usb)
 	}
 	st.Provision()
 	// A signal stops the runs at their next commit point; each still records

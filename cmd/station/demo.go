@@ -220,7 +220,7 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 	var err error
 	if !f.headless && hasDisplay() {
 		cfg.Slots = len(ports)
-		err = openWindow(ctx, b, f.window, cfg, func() ([]seen, error) { return ports, nil })
+		err = openWindow(ctx, b, f.window, cfg, fixed(ports))
 	} else {
 		err = runBatch(ctx, c, g, b, ports, cfg)
 	}

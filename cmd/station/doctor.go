@@ -32,6 +32,7 @@ type examination struct {
 	tpm   *tpm.TPM // nil when it could not be opened
 	err   error    // why
 	ports []string
+	bus   port.Bus
 	now   time.Time
 }
 
@@ -62,7 +63,7 @@ func newDoctor(g *globals) *cobra.Command {
 				return err
 			}
 			defer h.release()
-			x := &examination{home: h, ports: ports, now: time.Now()}
+			x := &examination{home: h, ports: ports, bus: g.ports(), now: time.Now()}
 			x.tpm, x.err = tpm.Open(c.Context(), tpm.Config{Spec: h.tpmSpec(), Patience: 5 * time.Second})
 			if x.tpm != nil {
 				defer x.tpm.Close()
@@ -208,7 +209,7 @@ func lookLedger(ctx context.Context, x *examination) finding {
 func lookPorts(_ context.Context, x *examination) finding {
 	names := x.ports
 	if len(names) == 0 {
-		ports, err := port.List()
+		ports, err := x.bus.List()
 		if err != nil {
 			return stop("the system's list of devices must be readable", "%v", err)
 		}
@@ -220,7 +221,7 @@ func lookPorts(_ context.Context, x *examination) finding {
 		if _, err := os.Stat(n); err != nil {
 			return stop("plug it in", "%v", err)
 		}
-		if err := permitted(n); err != nil {
+		if err := x.bus.Access(n); err != nil {
 			return stop("do what the line says, then log in again", "%v", err)
 		}
 	}

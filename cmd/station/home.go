@@ -31,6 +31,9 @@ type homeConfig struct {
 	MinFree int `toml:"min_free_mib"`
 
 	Keys homeKeys `toml:"keys"`
+
+	// Bench binds slots to USB locations: slot number -> location.
+	Bench map[string]string `toml:"bench,omitempty"`
 }
 
 // homeKeys name the station's keys in its TPM.
@@ -118,7 +121,7 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 	if err := settings.Decode(path, raw, &c); err != nil {
 		return c, err
 	}
-	return c, settings.Verify(path, raw, []settings.Check{
+	err := settings.Verify(path, raw, []settings.Check{
 		{Key: "name", OK: stationName.MatchString(c.Name), Allowed: "PLANT/STATION, letters, digits and . _ - are allowed"},
 		{Key: "epoch", OK: c.Epoch >= 1, Allowed: "a number from 1"},
 		{Key: "tpm", OK: tpmSpecOK(c.TPM), Allowed: "allowed: " + tpmSpecs},
@@ -126,6 +129,10 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 		{Key: "slots", OK: c.Slots >= 1 && c.Slots <= maxSlots, Allowed: fmt.Sprintf("1 to %d", maxSlots)},
 		{Key: "min_free_mib", OK: c.MinFree >= 16, Allowed: "16 or more"},
 	})
+	if err != nil {
+		return c, err
+	}
+	return c, verifyBench(path, raw, c)
 }
 
 const tpmSpecs = "sim, sim:FILE, swtpm:DIR, unix:PATH, tcp:HOST:PORT, dev:PATH, tbs"

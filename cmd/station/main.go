@@ -12,22 +12,18 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"provisioning.example/station/internal/port"
 )
 
 // version is set by the Makefile.
 var version = "0.0.0-dev"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(process(port.Bus{})) }
 
-// run is the program without the process: tests call it too.
-func run(ctx context.Context, args []string) int {
-	root := newRoot()
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	return report(os.Stderr, err)
+// process runs the program on a machine with these ports.
+func process(bus port.Bus) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return report(os.Stderr, newRoot(bus).ExecuteContext(ctx))
 }

@@ -27,6 +27,6 @@ func addWindow(root *cobra.Command, _ *globals) {
 
 func hasDisplay() bool { return false }
 
-func openWindow(context.Context, *bench, windowFlags, provision.Config, func() ([]seen, error)) error {
+func openWindow(context.Context, *bench, windowFlags, provision.Config, lookout) error {
 	return usage(errors.New("this program was built without a window"), "use station, or stationctl batch")
 }

@@ -5,11 +5,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // flock takes an advisory lock that the kernel drops when the process ends.
@@ -24,12 +21,4 @@ func freeMiB(dir string) (int, error) {
 		return 0, err
 	}
 	return int(uint64(s.Bavail) * uint64(s.Bsize) >> 20), nil
-}
-
-// permitted tells whether this user may open a device, without opening it.
-func permitted(name string) error {
-	if err := unix.Access(name, unix.R_OK|unix.W_OK); err != nil {
-		return fmt.Errorf("%s may not be opened (%w): sudo usermod -aG dialout $USER", name, err)
-	}
-	return nil
 }

@@ -37,12 +37,12 @@ type bar struct {
 
 type summary struct{ passed, failed, errors, aborted int }
 
-func newProgress(out, people io.Writer, asJSON bool, slots int) *progress {
+func newProgress(out, people io.Writer, asJSON bool, slots []int) *progress {
 	p := &progress{out: out, json: asJSON, bar: map[int]*bar{}}
 	if f, ok := people.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !asJSON {
 		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(28))
-		for i := range slots {
-			p.addBar(i + 1)
+		for _, n := range slots {
+			p.addBar(n)
 		}
 	}
 	return p

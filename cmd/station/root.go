@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"provisioning.example/station/internal/port"
 )
 
 // globals are the flags every command knows.
@@ -20,11 +22,12 @@ type globals struct {
 	json     bool
 	yes      bool
 	pin      secretFlags
+	bus      port.Bus
 }
 
 // newRoot builds the command tree: one file per subcommand.
-func newRoot() *cobra.Command {
-	g := &globals{}
+func newRoot(bus port.Bus) *cobra.Command {
+	g := &globals{bus: bus}
 	root := &cobra.Command{
 		Use:   "station",
 		Short: "give every board its own X.509 identity, and prove it afterwards",
@@ -44,7 +47,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	f.IntVar(&g.pin.fd, "pin-fd", -1, "open descriptor that holds the CA key's PIN")
 	addWindow(root, g)
 	root.AddCommand(
-		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newBatch(g), newUnit(g),
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g),
 		newLedger(g), newProfile(g), newProduct(g), newDoctor(g), newVersion(g),
 	)
 	return root
@@ -72,6 +75,15 @@ func (g *globals) logger() (*slog.Logger, error) {
 		return nil, usage(fmt.Errorf("--log-level %q", g.logLevel), "allowed: debug, info, warn, error")
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+// ports is where boards are plugged in.
+func (g *globals) ports() port.Bus {
+	b := g.bus
+	if log, err := g.logger(); err == nil {
+		b.Log = log
+	}
+	return b
 }
 
 // who is the operator every entry names.

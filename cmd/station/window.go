@@ -44,8 +44,8 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		defer b.Close()
-		list := func() ([]seen, error) { return present(f.ports, b.product) }
-		return openWindow(c.Context(), b, f, provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports))}, list)
+		cfg := provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports))}
+		return openWindow(c.Context(), b, f, cfg, g.lookout(f.ports, b.product))
 	}
 }
 
@@ -70,7 +70,7 @@ func displayFit(theme string) error {
 
 // openWindow shows the line until it is closed. Runs that are going on come to
 // a commit point first.
-func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Config, list func() ([]seen, error)) error {
+func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Config, look lookout) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := newMonitor(b)
@@ -80,7 +80,7 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 	if err != nil {
 		return err
 	}
-	go watch(ctx, st, list)
+	go watch(ctx, st, look, newSeats(b.home.cfg.bound(), cfg.Slots))
 	var describe io.Writer
 	if f.describe {
 		describe = os.Stderr

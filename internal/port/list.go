@@ -40,6 +40,20 @@ func Device(location string) string {
 	return device
 }
 
+// CompareLocations orders locations as a person counts: 1-1.2 before 1-1.10.
+func CompareLocations(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
+
+// numbers are those of a location, in order.
+func numbers(location string) []int {
+	var out []int
+	for _, part := range strings.FieldsFunc(location, func(r rune) bool { return r < '0' || r > '9' }) {
+		if n, err := strconv.Atoi(part); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // label makes a string of a device printable and short: it goes to screens,
 // logs and exports.
 func label(s string) string {

@@ -38,16 +38,21 @@ func newBatch(g *globals) *cobra.Command {
 	return c
 }
 
-func batch(c *cobra.Command, g *globals, f batchFlags) error {
+func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 	ctx := c.Context()
 	if f.count < 0 || f.jobs < 0 {
 		return usage(errors.New("--count and --jobs are numbers from 0"), "0 means no limit")
+	}
+	for i, name := range f.ports {
+		if slices.Contains(f.ports[:i], name) {
+			return usage(fmt.Errorf("--port %s is given twice", name), "name each port once")
+		}
 	}
 	b, err := openBench(ctx, g)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer func() { err = errors.Join(err, b.Close()) }()
 	units, err := b.loadUnits(ctx, f.units)
 	if err != nil {
 		return err
@@ -74,9 +79,6 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 	if b.product.SerialSource() == provision.SerialScan && cfg.Units == nil {
 		return usage(errors.New("this product's serials are scanned"), "give a list with --units, or use the window")
 	}
-	if err := b.diskFit(); err != nil {
-		return err
-	}
 	seats := newSeats(b.home.cfg.bound(), 0)
 	numbers := seats.seatAll(boards)
 	show := newProgress(c.OutOrStdout(), c.ErrOrStderr(), g.json, numbers)
@@ -88,7 +90,9 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 	for _, n := range numbers {
 		st.Attach(n, seats.taken[n].name, seats.taken[n].usb)
 	}
-	st.Provision()
+	if n := st.Provision(); n < len(boards) {
+		return usage(fmt.Errorf("%d of %d boards could not be started", len(boards)-n, len(boards)), "see: station doctor")
+	}
 	// A signal stops the runs at their next commit point; each still records
 	// its end.
 	stopping := context.AfterFunc(ctx, func() { _ = st.Stop(context.Background()) })
@@ -110,6 +114,9 @@ func (b *bench) loadUnits(ctx context.Context, path string) (*provision.Units, e
 		return nil, usage(err, "name a readable CSV file with --units")
 	}
 	u, err := provision.LoadUnits(path, raw)
+	if err == nil {
+		err = u.Fits(b.profile)
+	}
 	if err != nil {
 		return nil, usage(err, "mend the list; nothing was provisioned")
 	}

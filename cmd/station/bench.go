@@ -38,6 +38,7 @@ type bench struct {
 	product *provision.Product
 	profile *issuer.Profile
 	rework  []byte // DER SubjectPublicKeyInfo of the rework key
+	started bool   // the start entry is on record, and a stop entry will be due
 }
 
 // openLedger opens a home for work on its ledger: lock, TPM, checkpoint key.
@@ -84,11 +85,16 @@ func (b *bench) openLedger(ctx context.Context) error {
 		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
 	}
 	b.reader = b.ledger.Reader()
+	if err := provision.CheckClock(ctx, b.reader); err != nil {
+		return unfit(err, "see: station doctor") // before this run's own entries say what time it is
+	}
 	i := b.tpm.Info()
-	return b.note(ctx, record.Body{
+	err = b.note(ctx, record.Body{
 		Kind: record.KindStart, TPM: cmp.Or(i.Manufacturer, i.Kind) + " " + i.Firmware,
 		Simulated: i.Simulated, ConfigDigest: h.digest, Origin: h.origin(),
 	})
+	b.started = err == nil
+	return err
 }
 
 func (b *bench) openTPM(ctx context.Context) error {
@@ -117,6 +123,9 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 	}
 	if b.profile, err = loadProfile(b.home, b.product.Profile()); err != nil {
 		return nil, err
+	}
+	if err := b.product.Suits(b.profile); err != nil {
+		return nil, usage(err, "change the product's algorithm, or the profile")
 	}
 	ca, err := authority.Load(b.home.path("ca"))
 	if err != nil {
@@ -213,7 +222,7 @@ func loadProfile(h *home, name string) (*issuer.Profile, error) {
 func (b *bench) station(ctx context.Context, c provision.Config) (*provision.Station, error) {
 	c.Ledger, c.Reader, c.Issuer, c.Profile, c.Product = b.ledger, b.reader, b.issuer, b.profile, b.product
 	c.Operator, c.Software, c.ConfigDigest = b.who, software(), b.home.digest
-	c.Role, c.ReworkKeys, c.Log, c.Simulated = "technician", b.rework, b.log, b.tpm.Info().Simulated
+	c.Role, c.ReworkKeys, c.Log, c.Simulated, c.Fit = "technician", b.rework, b.log, b.tpm.Info().Simulated, b.diskFit
 	if c.Open == nil {
 		c.Open = b.openPort
 	}
@@ -235,7 +244,10 @@ func (b *bench) Close() error {
 	if b.ledger != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}), b.ledger.Close())
+		if b.started {
+			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}))
+		}
+		errs = append(errs, b.ledger.Close())
 	}
 	if b.tpm != nil {
 		errs = append(errs, b.tpm.Close())

@@ -139,7 +139,7 @@ func (b *bench) installCA(ctx context.Context, text []byte, replace bool) (*auth
 func caEntry(in *authority.Installed, t tpm.Info) record.Body {
 	cert, root := in.Intermediate(), in.Root()
 	return record.Body{
-		Kind: record.KindCA, Action: "installed", Cert: digestOf(cert.Raw), CertSerial: fmt.Sprintf("%x", cert.SerialNumber),
+		Kind: record.KindCA, Action: "installed", Cert: digestOf(cert.Raw), CertSerial: hex.EncodeToString(cert.SerialNumber.Bytes()),
 		NotBefore: record.Timestamp(cert.NotBefore), NotAfter: record.Timestamp(cert.NotAfter),
 		IssuerKey: hex.EncodeToString(cert.SubjectKeyId), Root: digestOf(root.Raw), Simulated: t.Simulated, TPM: t.Kind, Detail: in.TPM,
 	}

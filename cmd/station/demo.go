@@ -84,7 +84,7 @@ func demo(c *cobra.Command, g *globals, f demoFlags) error {
 	fmt.Fprintf(w, "DEMO, SIMULATED TPM. Everything lies in %s:\n", dir)
 	fmt.Fprintf(w, "  ledger        %s\n  certificates  %s\n  root          %s\n",
 		b.home.ledgerPath(), filepath.Join(dir, "certificates"), filepath.Join(dir, "root", "root.pem"))
-	fmt.Fprintf(w, "look further: station ledger list --home %s\n", g.home)
+	fmt.Fprintf(w, "look further: %s ledger list --home %s\n", c.Root().Name(), g.home)
 	return err
 }
 

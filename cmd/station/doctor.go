@@ -213,8 +213,12 @@ func lookPorts(_ context.Context, x *examination) finding {
 		if err != nil {
 			return stop("the system's list of devices must be readable", "%v", err)
 		}
+		product, err := provision.LoadProduct(x.home.path("products", x.home.cfg.Product+".toml"))
 		for _, p := range ports {
-			names = append(names, p.Name)
+			// Other devices' ports are nobody's business here.
+			if err == nil && product.MatchesUSB(p.USB.VID, p.USB.PID) && exists(p.Name) {
+				names = append(names, p.Name)
+			}
 		}
 	}
 	for _, n := range names {

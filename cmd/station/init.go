@@ -32,13 +32,13 @@ func newInit(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "init", Short: "make a station's home: configuration, TPM keys, empty ledger", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			pin, err := g.pin.read("new PIN of the CA key")
+			pin, err := g.pin.readNew("new PIN of the CA key")
 			if err != nil {
 				return err
 			}
 			var rework []byte
 			if f.rework.file != "" || f.rework.fd >= 0 {
-				if rework, err = f.rework.read("new PIN of the rework key"); err != nil {
+				if rework, err = f.rework.readNew("new PIN of the rework key"); err != nil {
 					return err
 				}
 			}

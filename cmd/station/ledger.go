@@ -117,7 +117,7 @@ the one in the station's home is taken, which proves less.`,
 			}
 			report, err := verifyLedger(c.Context(), h, root)
 			if err != nil {
-				return unfit(err, "keep the file; QA compares it with an export or a backup")
+				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), "keep the file; QA compares it with an export or a backup")
 			}
 			if g.json {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(report)

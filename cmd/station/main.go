@@ -23,7 +23,9 @@ func main() { os.Exit(process(port.Bus{})) }
 
 // process runs the program on a machine with these ports.
 func process(bus port.Bus) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Whoever reads our output may go away; the line must not.
+	signal.Ignore(syscall.SIGPIPE)
 	defer stop()
 	return report(os.Stderr, newRoot(bus).ExecuteContext(ctx))
 }

@@ -21,13 +21,17 @@ import (
 // progress shows a batch: one live line a slot on a terminal, one plain line a
 // unit on a pipe, one JSON object a unit with --json.
 type progress struct {
-	out  io.Writer
-	json bool
-	bars *mpb.Progress // nil on a pipe
-	mu   sync.Mutex    // guards what follows, and out
-	bar  map[int]*bar
-	sum  summary
-	ends []provision.Result
+	out, people io.Writer
+	json        bool
+	bars        *mpb.Progress // nil on a pipe
+	// results go to the one goroutine that writes them: a reader that stalls
+	// must not hold the line. It holds a result for each slot.
+	results chan provision.Result
+	written chan struct{} // closed when all are
+
+	mu  sync.Mutex // guards what follows
+	bar map[int]*bar
+	sum summary
 }
 
 type bar struct {
@@ -38,13 +42,17 @@ type bar struct {
 type summary struct{ passed, failed, errors, aborted int }
 
 func newProgress(out, people io.Writer, asJSON bool, slots []int) *progress {
-	p := &progress{out: out, json: asJSON, bar: map[int]*bar{}}
+	p := &progress{
+		out: out, people: people, json: asJSON, bar: map[int]*bar{},
+		results: make(chan provision.Result, len(slots)), written: make(chan struct{}),
+	}
 	if f, ok := people.(*os.File); ok && term.IsTerminal(int(f.Fd())) && !asJSON {
 		p.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(28))
 		for _, n := range slots {
 			p.addBar(n)
 		}
 	}
+	go p.write()
 	return p
 }
 
@@ -91,11 +99,30 @@ func (p *progress) ended(r provision.Result) {
 	default:
 		p.sum.errors++
 	}
-	p.ends = append(p.ends, r)
-	switch {
-	case p.json:
-		p.object(unitObject(r))
-	case p.bars == nil:
+	p.results <- r
+}
+
+// write tells each result: one JSON object on standard output and a line for
+// people on standard error, or a line. What has a bar is told in full only
+// when it failed, below the bars.
+func (p *progress) write() {
+	defer close(p.written)
+	var failed []provision.Result
+	for r := range p.results {
+		switch {
+		case p.json:
+			p.object(unitObject(r))
+			fmt.Fprintln(p.people, unitLine(r))
+		case p.bars == nil:
+			fmt.Fprintln(p.out, unitLine(r))
+		case r.Fault != nil:
+			failed = append(failed, r)
+		}
+	}
+	if p.bars != nil {
+		p.bars.Wait()
+	}
+	for _, r := range failed {
 		fmt.Fprintln(p.out, unitLine(r))
 	}
 }
@@ -124,33 +151,17 @@ func (p *progress) object(o map[string]any) {
 	_ = json.NewEncoder(p.out).Encode(o) // a closed pipe must not stop the line
 }
 
-// close ends the display with the summary.
+// close ends the display with the summary. No run may be going on.
 func (p *progress) close() summary {
-	if p.bars != nil {
-		p.bars.Wait()
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	close(p.results)
+	<-p.written
 	s := p.sum
-	switch {
-	case p.json:
+	if p.json {
 		p.object(map[string]any{"event": "summary", "passed": s.passed, "failed": s.failed, "error": s.errors, "aborted": s.aborted})
-	default:
-		if p.bars != nil {
-			p.faults()
-		}
-		fmt.Fprintf(p.out, "%d passed, %d failed, %d errors of the station, %d aborted\n", s.passed, s.failed, s.errors, s.aborted)
+		return s
 	}
+	fmt.Fprintf(p.out, "%d passed, %d failed, %d errors of the station, %d aborted\n", s.passed, s.failed, s.errors, s.aborted)
 	return s
-}
-
-// faults lists in full what a bar had no room for.
-func (p *progress) faults() {
-	for _, r := range p.ends {
-		if r.Fault != nil {
-			fmt.Fprintln(p.out, unitLine(r))
-		}
-	}
 }
 
 // verdict is the batch's exit code.

@@ -32,7 +32,7 @@ func newRootCreate(dir *string, pass *secretFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "create", Short: "make a root: an encrypted key file and its certificate", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			phrase, err := pass.read("new passphrase of the root key")
+			phrase, err := pass.readNew("new passphrase of the root key")
 			if err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ func newRootCreate(dir *string, pass *secretFlags) *cobra.Command {
 			}
 			r, err := authority.CreateRoot(*dir, authority.RootConfig{Subject: subject, Years: years}, phrase)
 			if err != nil {
-				return usage(err, "a root is never overwritten; name another folder with --root")
+				return usage(err, "a root is never overwritten; its folder must be new, its passphrase have 12 bytes or more")
 			}
 			fmt.Fprintf(c.OutOrStdout(), "made root %s, valid until %s, in %s\n", r.Certificate().Subject, r.Certificate().NotAfter.Format(time.DateOnly), *dir)
 			return nil

@@ -53,6 +53,19 @@ func (s secretFlags) read(what string) ([]byte, error) {
 	return nil, usage(fmt.Errorf("%s is needed and there is no terminal to ask at", what), "name a file or a descriptor that holds it")
 }
 
+// readNew gets a secret that is being set: at a terminal it is asked for twice.
+func (s secretFlags) readNew(what string) ([]byte, error) {
+	first, err := s.read(what)
+	if err != nil || s.file != "" || s.fd >= 0 {
+		return first, err
+	}
+	again, err := s.read(what + ", once more")
+	if err == nil && !bytes.Equal(first, again) {
+		err = usage(fmt.Errorf("%s: the two differ", what), "type the same twice")
+	}
+	return again, err
+}
+
 func readSecret(r io.Reader, what string) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxSecret+2))
 	if err != nil {

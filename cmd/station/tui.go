@@ -29,11 +29,20 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
+// exit keeps the code of an error that has one already.
+func exit(code int, err error, hint string) error {
+	var e *exitError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &exitError{code, err, hint}
+}
+
 // usage is an error of whoever typed; hint says what is allowed.
-func usage(err error, hint string) error { return &exitError{exitUsage, err, hint} }
+func usage(err error, hint string) error { return exit(exitUsage, err, hint) }
 
 // unfit is an error of the station; hint says how it is mended.
-func unfit(err error, hint string) error { return &exitError{exitUnfit, err, hint} }
+func unfit(err error, hint string) error { return exit(exitUnfit, err, hint) }
 
 // report is the only place that tells a person of an error: one line of what
 // happened, one line of what to do. It returns the exit code.
@@ -42,11 +51,12 @@ func report(w io.Writer, err error) int {
 		return exitPassed
 	}
 	var e *exitError
-	if !errors.As(err, &e) {
-		e = &exitError{code: exitUsage, err: err, hint: "see station --help"}
-		if errors.Is(err, context.Canceled) {
-			e = &exitError{code: exitInterrupted, err: errors.New("interrupted"), hint: "everything is on record; the same command goes on"}
-		}
+	switch {
+	case errors.As(err, &e) && (e.code == exitInterrupted || !errors.Is(err, context.Canceled)):
+	case errors.Is(err, context.Canceled):
+		e = &exitError{exitInterrupted, errors.New("interrupted"), "everything is on record; the same command goes on"}
+	default:
+		e = &exitError{exitUsage, err, "see station --help"}
 	}
 	fmt.Fprintf(w, "error: %s\n", oneLine(err.Error()))
 	if e.hint != "" {

@@ -26,6 +26,7 @@ type windowFlags struct {
 	kiosk    bool
 	describe bool
 	ports    []string
+	units    string
 }
 
 // addWindow makes the command without a name open the window.
@@ -35,6 +36,7 @@ func addWindow(root *cobra.Command, g *globals) {
 	root.Flags().BoolVar(&f.kiosk, "kiosk", false, "full screen")
 	root.Flags().BoolVar(&f.describe, "describe", false, "write a JSON line about the window to standard error at each change")
 	root.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
+	root.Flags().StringVar(&f.units, "units", "", "CSV list of units: serial, and uid, slot or any profile variable")
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		if err := displayFit(f.theme); err != nil {
 			return err
@@ -44,7 +46,11 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		defer b.Close()
-		cfg := provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports))}
+		units, err := b.loadUnits(c.Context(), f.units)
+		if err != nil {
+			return err
+		}
+		cfg := provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports)), Units: units}
 		return openWindow(c.Context(), b, f, cfg, g.lookout(f.ports, b.product))
 	}
 }

@@ -11,11 +11,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +38,7 @@ const patience = time.Minute
 // issuer with a key in software, virtual boards. The test's own goroutine is
 // the drawing one.
 type bench struct {
+	full    atomic.Bool // the disk
 	t       *testing.T
 	ledger  *ledger.Ledger
 	station *provision.Station
@@ -208,6 +211,12 @@ func (b *bench) open(cfg provision.ProductConfig) {
 	b.station, err = provision.New(t.Context(), provision.Config{
 		Ledger: b.ledger, Reader: b.ledger.Reader(), Issuer: newIssuer(t), Profile: profile, Product: product,
 		Operator: "os:test", Role: "technician", Software: "station test", Slots: max(len(b.boards), 1), Open: b.dial,
+		Fit: func() error {
+			if b.full.Load() {
+				return errors.New("only 3 MiB are free")
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

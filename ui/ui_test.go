@@ -60,6 +60,22 @@ func TestRetryByClick(t *testing.T) {
 	b.until("the board to pass", func(d description) bool { return len(d.inState("PASS")) == 1 })
 }
 
+// TestResumeByClick: a stopped line says so, starts nothing, and goes on when a
+// person says that it is mended.
+func TestResumeByClick(t *testing.T) {
+	b := newBench(t, 2, func(b *bench, _ *provision.ProductConfig) { b.full.Store(true) })
+	b.click("provision")
+	d := b.until("the line to stop", func(d description) bool { return d.Stopped == "F-RECORD-03" })
+	if d.enabled("provision") {
+		t.Error("PROVISION can be pressed on a stopped line")
+	}
+	b.full.Store(false)
+	b.click("resume")
+	b.until("the line to go on", func(d description) bool { return d.Stopped == "" })
+	b.press(fyne.KeyR, fyne.KeyModifierControl)
+	b.until("the boards to pass", func(d description) bool { return len(d.inState("PASS")) == 2 })
+}
+
 func TestRetryByKeyboard(t *testing.T) {
 	b := newBench(t, 2, func(b *bench, _ *provision.ProductConfig) { b.refuse = 2 })
 	b.press(fyne.KeyReturn, fyne.KeyModifierControl)

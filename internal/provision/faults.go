@@ -3,6 +3,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -167,10 +168,21 @@ func fromCatalogue(code string, err error) *Fault {
 	for _, f := range catalogue {
 		if f.Code == code {
 			f.Err = err
+			f.Remedy = cmp.Or(remedyOf(err), f.Remedy)
 			return &f
 		}
 	}
 	return &Fault{code, "", "Something unforeseen happened.", "Call the line's engineer.", StopStation, err}
+}
+
+// remedyOf is what an error knows that the catalogue cannot: the command that
+// lets this user open this port, say. "" when it knows nothing.
+func remedyOf(err error) string {
+	var e interface{ Remedy() string }
+	if errors.As(err, &e) {
+		return e.Remedy()
+	}
+	return ""
 }
 
 func isErr(target error) func(error) bool {

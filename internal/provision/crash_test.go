@@ -167,7 +167,7 @@ func openCrashBench(ctx context.Context, dir string) (*crashOpen, error) {
 // point and starts it again: no certificate outside the ledger, none twice for
 // a key, every unit ends, the ledger is valid.
 func TestKilledAtEveryCommitPoint(t *testing.T) {
-	for _, point := range []string{"key", "issuing", "signed", "issued", "installed", "locked", "end"} {
+	for _, point := range []string{"key", "issuing", "signed", "issued", "installed", "proven", "locked", "end"} {
 		t.Run(point, func(t *testing.T) {
 			dir := makeCrashBench(t)
 			out, err := runCrashStation(t, dir, point)

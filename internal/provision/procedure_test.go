@@ -3,7 +3,6 @@
 package provision_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,18 +66,20 @@ func TestPassIsRecorded(t *testing.T) {
 // TestStoppedAtEveryCommitPoint stops the station right behind each commit
 // point; a new one resumes, with one certificate for the key.
 func TestStoppedAtEveryCommitPoint(t *testing.T) {
-	for _, point := range []string{"key", "issuing", "signed", "issued", "installed", "locked"} {
-		bubble(t, point, func(t *testing.T) {
+	for _, c := range []struct{ point, fault string }{
+		{"key", "F-REQUEST-98"},
+		{"issuing", "F-ISSUE-98"},
+		{"signed", "F-ISSUE-98"},
+		{"issued", "F-INSTALL-98"},
+		{"installed", "F-PROVE-98"},
+		{"proven", "F-LOCK-98"},
+		{"locked", "F-RECEIPT-98"},
+	} {
+		bubble(t, c.point, func(t *testing.T) {
 			w := one(t)
 			defer w.close()
-			w.station.OnCommit(func(p string) {
-				if p == point {
-					ctx, cancel := context.WithCancel(t.Context())
-					cancel()
-					_ = w.station.Stop(ctx) // does not wait: this is the run's own goroutine
-				}
-			})
-			wantOutcome(t, w.run()[1], record.Aborted, w.entries(uid1, record.KindEnd)[0].Fault)
+			stopAt(w, c.point)
+			wantOutcome(t, w.run()[1], record.Aborted, c.fault)
 			w.open()
 			wantOutcome(t, w.run()[1], record.Passed, "")
 			if n := len(w.entries(uid1, record.KindIssued)); n != 1 {
@@ -248,13 +249,7 @@ func TestSerialOnRecord(t *testing.T) {
 		w := one(t, scan)
 		defer w.close()
 		scanned(t, w, "SN-1")
-		w.station.OnCommit(func(p string) {
-			if p == "installed" {
-				ctx, cancel := context.WithCancel(t.Context())
-				cancel()
-				_ = w.station.Stop(ctx)
-			}
-		})
+		stopAt(w, "installed")
 		w.run()
 		w.open()
 		scanned(t, w, "SN-9")
@@ -268,13 +263,7 @@ func TestSerialOfAnother(t *testing.T) {
 		w := one(t, scan)
 		defer w.close()
 		scanned(t, w, "SN-1")
-		w.station.OnCommit(func(p string) {
-			if p == "issued" {
-				ctx, cancel := context.WithCancel(t.Context())
-				cancel()
-				_ = w.station.Stop(ctx)
-			}
-		})
+		stopAt(w, "issued")
 		w.run()
 		w.boards[portName(1)] = board(t, 7) // another board, with the first one's label
 		w.open()

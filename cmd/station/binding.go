@@ -73,19 +73,21 @@ func byNumber(a, b string) int {
 func benchLine(raw []byte, key string) int {
 	_, body, _ := cutBench(raw)
 	for i, l := range body.lines {
-		if m := assignment.FindStringSubmatch(l); m != nil && bareKey(m[1]) == key {
+		if k, _, ok := assigned(l); ok && k == key {
 			return body.first + i
 		}
 	}
 	return 1
 }
 
-// assignment is a line of the table bench: key, then a basic or literal string.
-var assignment = regexp.MustCompile(`^\s*([^=\s]+)\s*=\s*(.*)$`)
+// assigned reads a line of the table bench: a key, and what stands behind =.
+func assigned(line string) (key, value string, ok bool) {
+	line = strings.TrimSpace(line)
+	key, value, ok = strings.Cut(line, "=")
+	return strings.Trim(strings.TrimSpace(key), `"'`), strings.TrimSpace(value), ok && line[0] != '#'
+}
 
 var benchHeader = regexp.MustCompile(`^\s*\[\s*bench\s*\]\s*(#.*)?$`)
-
-func bareKey(written string) string { return strings.Trim(written, `"'`) }
 
 // A section is some lines of a file; first is the number of its first one.
 type section struct {
@@ -106,7 +108,7 @@ func cutBench(raw []byte) (head, body, rest section) {
 		if strings.HasPrefix(strings.TrimSpace(l), "[") {
 			break
 		}
-		if assignment.MatchString(l) && !strings.HasPrefix(strings.TrimSpace(l), "#") {
+		if _, _, ok := assigned(l); ok {
 			end = start + i + 1
 		}
 	}
@@ -132,11 +134,9 @@ func writeBench(raw []byte, bench map[string]string) []byte {
 	}
 	kept := map[string]bool{}
 	for _, l := range body.lines {
-		m := assignment.FindStringSubmatch(l)
-		if m != nil && !strings.HasPrefix(strings.TrimSpace(l), "#") {
-			key := bareKey(m[1])
+		if key, value, ok := assigned(l); ok {
 			location, still := bench[key]
-			if !still || !strings.HasPrefix(m[2], strconv.Quote(location)) && !strings.HasPrefix(m[2], "'"+location+"'") {
+			if !still || !strings.HasPrefix(value, `"`+location+`"`) && !strings.HasPrefix(value, "'"+location+"'") {
 				continue
 			}
 			kept[key] = true

@@ -27,9 +27,9 @@ const asStation = "STATION_TEST_MAIN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asStation) != "" {
-		main()
+		stationMain()
 	}
-	testscript.Main(m, map[string]func(){"station": main})
+	testscript.Main(m, map[string]func(){"station": stationMain})
 }
 
 func TestScripts(t *testing.T) {

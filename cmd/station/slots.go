@@ -335,7 +335,7 @@ func (b *binder) take(slot int, p port.Info) error {
 		return err
 	}
 	b.tell(slotObject{"bound", slot, p.USB.Location, p.Name, 0})
-	b.say("slot %d is %s  %s\n", slot, p.USB.Location, strings.TrimSpace(p.Name+"  "+p.USB.Product))
+	b.say("%s\n", strings.TrimRight(fmt.Sprintf("slot %d is %s  %s  %s", slot, p.USB.Location, p.Name, p.USB.Product), " "))
 	return nil
 }
 

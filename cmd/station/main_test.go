@@ -286,3 +286,12 @@ func (p *plant) content() {
 		certs[e.Body.SPKI] = e.Body.Cert
 	}
 }
+
+// sqlite asks the ledger's file with another reader.
+func (p *plant) sqlite(query, want string) {
+	p.t.Helper()
+	out, err := exec.Command("sqlite3", "-readonly", p.path("home/ledger/ledger.db"), query).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != want {
+		p.t.Errorf("sqlite3 %q: %v %s, want %s", query, err, out, want)
+	}
+}

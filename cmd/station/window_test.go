@@ -233,12 +233,3 @@ func ended(c *exec.Cmd) bool {
 	_, rest, _ := strings.Cut(string(raw), ") ")
 	return strings.HasPrefix(rest, "Z")
 }
-
-// sqlite asks the ledger's file with another reader.
-func (p *plant) sqlite(query, want string) {
-	p.t.Helper()
-	out, err := exec.Command("sqlite3", "-readonly", p.path("home/ledger/ledger.db"), query).CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != want {
-		p.t.Errorf("sqlite3 %q: %v %s, want %s", query, err, out, want)
-	}
-}

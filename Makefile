@@ -34,7 +34,7 @@ stationctl: deps-build
 	$(GO) build -tags=$(NOGUI) -ldflags '$(LDFLAGS)' -o bin/stationctl ./cmd/station
 
 firmware:
-	$(MAKE) -C firmware
+	$(MAKE) -C firmware all mps2
 
 deps-%:
 	@scripts/install-deps.sh $*

@@ -25,6 +25,9 @@ libwayland-dev      build,demo,test  Wayland headers for the window
 libxkbcommon-dev    build,demo,test  keyboard headers for the window
 make                test             builds the device agent
 dpkg-dev            test             unpacks the source package of mbedtls
+gcc-arm-none-eabi   test             builds the device agent for a Cortex-M3
+libnewlib-arm-none-eabi test         C library for that compiler
+qemu-system-arm     test             a Cortex-M3 board that runs it
 openssl             test             a second opinion on certificates and requests
 sqlite3             test             a second reader of the ledger
 swtpm               test             a TPM in software, as another process

@@ -44,8 +44,14 @@ func newScreen(p *plant) *screen {
 		p.t.Fatalf("Xvfb: %v", err)
 	}
 	s := &screen{p: p, display: ":" + strings.TrimSpace(number)}
-	p.start(s.command("openbox"))
+	wm := s.command("openbox")
+	var said strings.Builder
+	wm.Stderr = &said
+	p.start(wm)
 	p.until("openbox manages the display", func() bool {
+		if ended(wm) {
+			p.t.Fatalf("openbox ended: %s", said.String())
+		}
 		return s.command("xdotool", "get_desktop").Run() == nil
 	})
 	return s

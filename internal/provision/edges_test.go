@@ -126,10 +126,10 @@ func TestOtherBoardAfterUnplug(t *testing.T) {
 			if open, err := w.reader.OpenRuns(t.Context()); err != nil || len(open) > 0 {
 				t.Errorf("%d open runs, %v", len(open), err)
 			}
+			w.forget()
 			if err := w.station.Retry(1); err != nil {
 				t.Fatal(err)
 			}
-			w.ends = nil
 			wantOutcome(t, w.finish()[1], record.Passed, "")
 		})
 	}
@@ -333,7 +333,7 @@ func TestResume(t *testing.T) {
 		fit := errors.New("full")
 		w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1), portName(2): board(t, 2)}, func(w *world) { w.fit = func() error { return fit } })
 		defer w.close()
-		w.ends = nil
+		w.forget()
 		w.station.Provision(1)
 		w.finish()
 		if n := w.station.Provision(2); n != 0 {
@@ -341,7 +341,7 @@ func TestResume(t *testing.T) {
 		}
 		fit = nil
 		w.station.Resume()
-		w.ends = nil
+		w.forget()
 		if n := w.station.Provision(2); n != 1 {
 			t.Errorf("%d boards were started on a resumed line", n)
 		}
@@ -354,7 +354,7 @@ func TestInterruptedQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1), portName(2): board(t, 2)}, func(w *world) { w.jobs = 1 })
 		defer w.close()
-		w.ends = nil
+		w.forget()
 		w.station.Provision()
 		if err := w.station.Stop(t.Context()); err != nil {
 			t.Fatal(err)
@@ -374,7 +374,7 @@ func TestRetryTakesTheBoardThatIsThere(t *testing.T) {
 		w.run()
 		w.boards[portName(1)].Close()
 		w.boards[portName(1)] = board(t, 2)
-		w.ends = nil
+		w.forget()
 		if err := w.station.Retry(1); err != nil {
 			t.Fatal(err)
 		}

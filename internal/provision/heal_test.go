@@ -51,7 +51,7 @@ func TestLineGoesOnWithTheLedger(t *testing.T) {
 			t.Fatal("the line does not go on")
 		}
 	}
-	w.ends = nil
+	w.forget()
 	if err := w.station.Retry(1); err != nil {
 		t.Fatal(err)
 	}

@@ -140,9 +140,16 @@ func portName(i int) string { return fmt.Sprintf("virtual:%d", i) }
 // slot.
 func (w *world) run() map[int]provision.Result {
 	w.t.Helper()
-	w.ends = nil
+	w.forget()
 	w.station.Provision()
 	return w.finish()
+}
+
+// forget drops the results so far; it is called before new runs are started.
+func (w *world) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ends = nil
 }
 
 func (w *world) finish() map[int]provision.Result {
@@ -150,6 +157,8 @@ func (w *world) finish() map[int]provision.Result {
 	if err := w.station.Wait(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	bySlot := map[int]provision.Result{}
 	for _, e := range w.ends {
 		bySlot[e.Slot] = e

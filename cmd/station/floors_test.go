@@ -31,6 +31,7 @@ var floors = map[string][]string{
 	"assets":            {},
 	// floor 1
 	"internal/enroll":        {"internal/smp"},
+	"internal/flasher":       {"internal/smp", "internal/settings"},
 	"internal/virtual":       {"internal/smp"},
 	"internal/ledger":        {"internal/record", "internal/ledger/reader"},
 	"internal/ledger/reader": {"internal/record"},
@@ -38,7 +39,7 @@ var floors = map[string][]string{
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher",
 	},
 	"internal/authority": {"internal/tpm", "internal/issuer", "internal/ledger", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},

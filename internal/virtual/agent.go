@@ -119,7 +119,7 @@ type infoAnswer struct {
 
 func (b *Board) info(*empty) (any, *refusal) {
 	a := infoAnswer{
-		Agent: "station-enroll", Proto: 1, Model: b.cfg.Model, HW: b.cfg.HW, UID: b.uid, FW: b.cfg.FW,
+		Agent: "station-enroll", Proto: 1, Model: b.cfg.Model, HW: b.cfg.HW, UID: b.uid, FW: b.firmware(),
 		State: b.flash.state, Algs: b.cfg.Algs, Chunk: b.cfg.Chunk, Max: b.cfg.Max, Boot: b.ram.boot,
 		Verify: b.cfg.Verify, Prot: b.cfg.Prot, Root: b.rootDigest(),
 		Chain: b.flash.digest("chain"), Anchors: b.flash.digest("anchors"), Rework: b.flash.digest("rework"),

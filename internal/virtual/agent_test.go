@@ -454,7 +454,7 @@ func TestTransport(t *testing.T) {
 		rc   int
 	}{
 		{"version 0", smp.Message{Group: 64}, 12},
-		{"no such group, no CBOR either", smp.Message{Version: 1, Group: 1, Payload: []byte{0xff}}, 8},
+		{"no such group, no CBOR either", smp.Message{Version: 1, Group: 2, Payload: []byte{0xff}}, 8},
 		{"no such command", smp.Message{Version: 1, Group: 64, Cmd: 11}, 8},
 		{"write of a read command", smp.Message{Op: 2, Version: 1, Group: 64, Cmd: cmdEnrollInfo, Payload: []byte{0xff}}, 8},
 		{"read of a write command", smp.Message{Version: 1, Group: 64, Cmd: cmdKeygen}, 8},

@@ -39,6 +39,7 @@ type Config struct {
 	Max           int               // largest object; default 8192
 	Buffer        int               // MCUmgr buffer; default what Chunk needs, at least 512
 	Compute       time.Duration     // what a key operation takes; 0: nothing
+	SlotSize      int               // bytes of an image slot; default 256 KiB
 }
 
 // A Board is one virtual board. Its methods may be called at any time. A board
@@ -52,6 +53,7 @@ type Board struct {
 	mu     sync.Mutex // guards all below; never held while waiting
 	uid    []byte
 	flash  flash
+	images images
 	ram    ram
 	line   *End        // the board's end of the present cable, or nil
 	reset  *time.Timer // a reset that was answered and is still to come
@@ -80,6 +82,7 @@ type ram struct {
 	staging  map[string]*staged
 	nonce    *[32]byte // of challenge
 	reworked []byte    // the signature that unlocked this board
+	upload   *upload   // an image that is coming in
 }
 
 // New returns a board that is switched on and has no cable plugged in.
@@ -101,6 +104,8 @@ func New(cfg Config) (*Board, error) {
 	if b.fault.setup != nil {
 		b.fault.setup(&b.cfg)
 	}
+	b.images = images{confirmed: true}
+	b.images.slots[0] = MakeImage(ParseVersion(b.cfg.FW), []byte(b.cfg.Model+" "+b.cfg.HW))
 	b.boot()
 	return b, nil
 }
@@ -127,6 +132,7 @@ func (c *Config) complete() error {
 	c.Group = defaultTo(c.Group, 64)
 	c.Chunk = defaultTo(c.Chunk, 512)
 	c.Max = defaultTo(c.Max, 8192)
+	c.SlotSize = defaultTo(c.SlotSize, 256<<10)
 	c.Buffer = defaultTo(c.Buffer, max(512, c.Chunk+besidesData))
 	for _, name := range c.Algs {
 		if alg := algorithmByName(name); alg == nil || alg.generate == nil {
@@ -230,6 +236,9 @@ func (b *Board) boot() {
 	}
 	b.reset = nil
 	b.ram = ram{staging: map[string]*staged{}, ready: time.Now().Add(b.fault.bootTime)}
+	if b.images.boot(b.fault.image) {
+		b.ram.ready = b.ram.ready.Add(b.fault.swapTime)
+	}
 	b.random(b.ram.boot[:])
 	b.fresh = true
 	if b.fault.booted != nil {
@@ -245,7 +254,7 @@ func (b *Board) random(p []byte) { _, _ = io.ReadFull(b.cfg.Rand, p) }
 func (b *Board) bootLog() []byte {
 	return fmt.Appendf(nil, "\r\n*** Booting %s rev %s, firmware %s ***\r\n"+
 		"[00:00:00.002] <inf> flash: two copies, valid\r\n[00:00:00.009] <inf> enroll: state %d\r\n%s",
-		b.cfg.Model, b.cfg.HW, b.cfg.FW, b.flash.state, prompt)
+		b.cfg.Model, b.cfg.HW, b.firmware(), b.flash.state, prompt)
 }
 
 const prompt = "uart:~$ "

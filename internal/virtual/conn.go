@@ -157,8 +157,10 @@ func (b *Board) dispatch(m smp.Message) any {
 		return plain{plainTooOld}
 	case m.Group == groupOS:
 		return b.dispatchOS(m, write)
+	case m.Group == groupImage && !b.sealed():
+		return b.dispatchImage(m, write)
 	case m.Group != b.cfg.Group:
-		return plain{plainUnknown} // also what a locked board would say
+		return plain{plainUnknown} // also what a locked board says
 	case int(m.Cmd) >= len(commands) || commands[m.Cmd].write != write:
 		return plain{plainUnknown}
 	}
@@ -168,6 +170,9 @@ func (b *Board) dispatch(m smp.Message) any {
 	}
 	return answer
 }
+
+// sealed tells whether the board takes nothing but group 64 and OS any more.
+func (b *Board) sealed() bool { return b.flash.state == stateLocked && b.cfg.Prot&1 == 0 }
 
 // dispatchOS runs the commands of MCUmgr's OS group that a board needs.
 func (b *Board) dispatchOS(m smp.Message, write bool) any {
@@ -194,7 +199,7 @@ func (b *Board) dispatchOS(m smp.Message, write bool) any {
 		if bad {
 			return plain{plainInvalid}
 		}
-		return map[string]string{"output": b.cfg.Model + " " + b.cfg.HW + " " + b.cfg.FW}
+		return map[string]string{"output": b.cfg.Model + " " + b.cfg.HW + " " + b.firmware()}
 	}
 	return plain{plainUnknown}
 }

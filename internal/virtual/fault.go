@@ -48,6 +48,16 @@ type fault struct {
 	read    func(object string, data []byte) []byte                         // what get reads; of the same size
 	stored  func(*Board)                                                    // after a commit changed storage
 	booted  func(*Board)                                                    // after each boot
+
+	image    imageFault
+	swapTime time.Duration // that a boot takes longer when it swaps images
+}
+
+// An imageFault is what a board does to firmware images.
+type imageFault struct {
+	otherHash     bool // shows another digest of the image in slot 1
+	neverStarts   bool // the boot loader leaves a new image where it is
+	neverConfirms bool // leaves a new image on trial for ever
 }
 
 // misery is what faults remember between requests.
@@ -61,6 +71,35 @@ type misery struct {
 // enrollment reports whether m asks for this command of the enrollment group.
 func enrollment(b *Board, m smp.Message, cmd uint8) bool {
 	return m.Group == b.cfg.Group && m.Cmd == cmd
+}
+
+// uploading reports whether m is a chunk of an image.
+func uploading(m smp.Message) bool { return m.Group == groupImage && m.Cmd == cmdImageUpload }
+
+// onUpload makes a hook take the chunks of an image from the n-th on, times of
+// them.
+func onUpload(from, times int, answer func(*Board) any) func(*Board, smp.Message, int) (any, bool) {
+	return func(b *Board, m smp.Message, n int) (any, bool) {
+		if !uploading(m) || n < from || n-from >= times {
+			return nil, false
+		}
+		return answer(b), true
+	}
+}
+
+// unplugUpload breaks the link once, in place of the answer to a chunk that
+// was taken.
+func unplugUpload(power bool) func(*conn, smp.Message, int, []byte) {
+	return func(c *conn, m smp.Message, n int, packet []byte) {
+		if !uploading(m) || n != 3 {
+			c.write(packet)
+			return
+		}
+		c.end.Close()
+		if power {
+			c.board.PowerCut()
+		}
+	}
 }
 
 // rcOn makes the board refuse one command with a code, the first times of it.

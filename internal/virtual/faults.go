@@ -152,6 +152,44 @@ var faults = []fault{
 		}
 	})},
 	{FaultInfo: FaultInfo{"receipt-wrong-key", "Another key answers prove once the board is locked.", false}, signer: strangerSigns(cmdProve, stateLocked)},
+
+	// Firmware images.
+	{FaultInfo: FaultInfo{"image-unplug", "The cable is pulled once in the middle of an image; the board stays powered.", true}, wire: unplugUpload(false)},
+	{FaultInfo: FaultInfo{"image-power", "Cable and power are pulled once in the middle of an image.", true}, wire: unplugUpload(true)},
+	{FaultInfo: FaultInfo{"image-forgets", "In the middle of an image the board wants it from the start, once.", true}, request: onUpload(4, 1, func(b *Board) any {
+		b.images.slots[1], b.ram.upload = nil, nil
+		return uploadAnswer{}
+	})},
+	{FaultInfo: FaultInfo{"image-slow", "Swapping images takes 25 s at boot.", true}, swapTime: 25 * time.Second},
+	{FaultInfo: FaultInfo{"image-none", "The board knows no images.", false}, request: func(_ *Board, m smp.Message, _ int) (any, bool) {
+		return plain{plainUnknown}, m.Group == groupImage
+	}},
+	{FaultInfo: FaultInfo{"image-small-slot", "A slot has 1 KiB.", false}, setup: func(c *Config) { c.SlotSize = 1 << 10 }},
+	{FaultInfo: FaultInfo{"image-refused", "The image's header is refused.", false}, request: onUpload(1, math.MaxInt, func(*Board) any {
+		return enrollError{Err: groupError{groupImage, rcBadMagic}}
+	})},
+	{FaultInfo: FaultInfo{"image-stalls", "From the third chunk on the board wants the same offset for ever.", false}, request: onUpload(3, math.MaxInt, func(*Board) any {
+		return uploadAnswer{Off: 64}
+	})},
+	{FaultInfo: FaultInfo{"image-dies", "The board answers nothing more from the third chunk on.", false}, request: onUpload(3, math.MaxInt, func(b *Board) any {
+		b.fault.mute = true
+		return nil
+	})},
+	{FaultInfo: FaultInfo{"image-jumps", "The board wants an offset that it was not sent up to.", false}, request: onUpload(2, math.MaxInt, func(b *Board) any {
+		return uploadAnswer{Off: len(b.images.slots[1]) + 2048}
+	})},
+	{FaultInfo: FaultInfo{"image-beyond", "The board wants an offset beyond the image.", false}, request: onUpload(2, math.MaxInt, func(*Board) any {
+		return uploadAnswer{Off: 1 << 30}
+	})},
+	{FaultInfo: FaultInfo{"image-differs", "The board stores an image with another digest.", false}, image: imageFault{otherHash: true}},
+	{FaultInfo: FaultInfo{"image-rots", "A byte of the image changes in storage: the boot loader does not start it.", false}, request: func(b *Board, m smp.Message, _ int) (any, bool) {
+		if m.Group == groupImage && m.Cmd == cmdImageState && m.Op == smp.OpWrite && len(b.images.slots[1]) > imageHeader {
+			b.images.slots[1][imageHeader] ^= 1
+		}
+		return nil, false
+	}},
+	{FaultInfo: FaultInfo{"image-reverts", "The boot loader goes on with the old image.", false}, image: imageFault{neverStarts: true}},
+	{FaultInfo: FaultInfo{"image-unconfirmed", "A new image stays on trial, whatever is confirmed.", false}, image: imageFault{neverConfirms: true}},
 }
 
 func wirePrompt(c *conn, _ smp.Message, _ int, packet []byte) {

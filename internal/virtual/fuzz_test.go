@@ -40,6 +40,17 @@ func FuzzRequests(f *testing.F) {
 	add(2, request(cmdProve, obj{"nonce": d32}), request(cmdTLSSign, obj{"tbs": append(bytes.Clone(tlsPrefix), d32...)}), request(cmdLock, obj{"chain": d32}))
 	add(2, request(cmdKeygen, obj{"alg": "EdDSA", "token": d32, "replace": true}))
 	add(3, request(cmdChallenge, obj{}), request(cmdRework, obj{"key": 1, "sig": []byte{1}}), request(cmdGet, obj{"obj": "chain", "off": 3}))
+	image := func(cmd uint8, body obj) smp.Message {
+		payload, err := smp.Marshal(body)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return smp.Message{Op: smp.OpWrite, Version: 1, Group: groupImage, Cmd: cmd, Payload: payload}
+	}
+	file := MakeImage(ImageVersion{Major: 2}, []byte("payload"))
+	_, digest, _, _ := imageInfo(file)
+	add(1, smp.Message{Version: 1, Group: groupImage}, image(cmdImageUpload, obj{"off": 0, "len": len(file), "sha": d32, "data": file[:40]}),
+		image(cmdImageUpload, obj{"off": 40, "data": file[40:]}), image(cmdImageState, obj{"hash": digest}), image(cmdImageErase, obj{}))
 	add(3, smp.Message{Op: smp.OpWrite, Version: 1, Cmd: cmdEcho, Payload: []byte{0xa1, 0x61, 'd', 0x61, 'x'}}, smp.Message{Group: 64})
 	e := newEstate(f)
 	f.Fuzz(func(t *testing.T, state byte, data []byte) {
@@ -84,6 +95,9 @@ func checkAnswer(t *testing.T, b *Board, m smp.Message) {
 
 func checkFlash(t *testing.T, b *Board) {
 	f := &b.flash
+	if len(b.images.slots[1]) > b.cfg.SlotSize || !bootable(b.images.slots[0]) {
+		t.Errorf("slots of %d and %d bytes", len(b.images.slots[0]), len(b.images.slots[1]))
+	}
 	staged := 0
 	for _, s := range b.ram.staging {
 		staged += len(s.data)

@@ -26,6 +26,9 @@ const withSockets = "STATION_TEST_SOCKETS"
 
 // stationMain is main, with the tree of a test where there is one.
 func stationMain() {
+	if os.Getenv(asNobody) != "" {
+		becomeNobody()
+	}
 	dir := os.Getenv(withSockets)
 	if dir == "" {
 		main()

@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/flasher"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/smp"
@@ -36,6 +37,16 @@ var catalogue = []Fault{
 	{"F-CONNECT-14", "CONNECT", "This board was scrapped.", "Put it with the scrap.", RejectUnit, nil},
 	{"F-CONNECT-15", "CONNECT", "The list of units has no row for this board.", "Check the list, or take the board away.", RejectUnit, nil},
 	{"F-CONNECT-16", "CONNECT", "This serial or board ID does not fit the certificate.", "Scan the right label, or call the line's engineer.", RejectUnit, nil},
+	{"F-FLASH-01", "FLASH", "The board takes no firmware images.", "Put a boot loader and firmware on that do.", RejectUnit, nil},
+	{"F-FLASH-02", "FLASH", "The board is locked with other firmware.", "Give it to rework.", RejectUnit, nil},
+	{"F-FLASH-03", "FLASH", "The firmware image is for another board.", "Take the board away, or choose its product.", RejectUnit, nil},
+	{"F-FLASH-04", "FLASH", "The firmware image is too large for the board.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
+	{"F-FLASH-05", "FLASH", "The board refuses the firmware image.", "Retry once, then call the line's engineer.", Retry, nil},
+	{"F-FLASH-06", "FLASH", "The upload of the firmware does not get on.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-FLASH-07", "FLASH", "The board stored other firmware than was sent.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-FLASH-08", "FLASH", "The board went back to its old firmware.", "Retry once, then call the line's engineer.", Retry, nil},
+	{"F-FLASH-09", "FLASH", "The board did not restart for its new firmware.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-FLASH-10", "FLASH", "The board does not keep its new firmware.", "Retry once, then put the board aside.", Retry, nil},
 	{"F-KEY-01", "KEY", "The board made a key that another unit already has.", "Give the board to QA: its random source is not random.", RejectUnit, nil},
 	{"F-KEY-02", "KEY", "The board's random source failed its own test.", "Put the board aside.", RejectUnit, nil},
 	{"F-KEY-03", "KEY", "The board kept an old key although a new one was asked for.", "Put the board aside.", RejectUnit, nil},
@@ -83,7 +94,7 @@ var common = []struct {
 }{
 	{"92", "The board floods the line with text.", "Power the board off and on, then retry.", Retry, isErr(smp.ErrBabble)},
 	{"94", "Another board answered in the middle of the run.", "Leave one board in the slot, then retry.", Retry, isErr(enroll.ErrOtherBoard)},
-	{"93", "The board's answer makes no sense.", "Retry once, then put the board aside.", Retry, isAny(smp.ErrAnswer, smp.ErrTooLarge, enroll.ErrAnswer)},
+	{"93", "The board's answer makes no sense.", "Retry once, then put the board aside.", Retry, isAny(smp.ErrAnswer, smp.ErrTooLarge, enroll.ErrAnswer, flasher.ErrAnswer)},
 	{"96", "The board says it is busy and never gets done.", "Power the board off and on, then retry.", Retry, isErr(enroll.ErrBusy)},
 	{"95", "The board refused the command.", "Retry once, then put the board aside.", Retry, isA[*smp.RCError]},
 	{"91", "The board's cable was pulled or the port went away.", "Plug the board in firmly, then retry.", Retry, isA[*smp.LinkError]},
@@ -113,6 +124,15 @@ type rule struct {
 var rules = []rule{
 	{"", isA[*ledger.WriteError], "F-RECORD-01"},
 	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},
+	{"FLASH", isErr(flasher.ErrNoImages), "F-FLASH-01"},
+	{"FLASH", isErr(flasher.ErrBoard), "F-FLASH-03"},
+	{"FLASH", isErr(flasher.ErrTooLarge), "F-FLASH-04"},
+	{"FLASH", isErr(flasher.ErrRefused), "F-FLASH-05"},
+	{"FLASH", isErr(flasher.ErrStalled), "F-FLASH-06"},
+	{"FLASH", isErr(flasher.ErrStored), "F-FLASH-07"},
+	{"FLASH", isErr(flasher.ErrNotStarted), "F-FLASH-08"},
+	{"FLASH", isErr(enroll.ErrNotReset), "F-FLASH-09"},
+	{"FLASH", isErr(flasher.ErrNotConfirmed), "F-FLASH-10"},
 	{"KEY", isClaim("serial"), "F-CONNECT-09"},
 	{"KEY", isClaim("spki"), "F-KEY-01"},
 	{"KEY", isRC(enroll.RCEntropy), "F-KEY-02"},

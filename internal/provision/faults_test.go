@@ -3,6 +3,7 @@
 package provision_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -31,6 +32,10 @@ var matrix = map[string]string{
 	// Proofs.
 	"prove-wrong-key": "F-PROVE-01", "prove-replay": "F-PROVE-01", "tls-wrong-key": "F-REHEARSE-01",
 	"tls-refuses": "F-REHEARSE-95", "tls-garbage": "F-REHEARSE-01",
+	// Firmware images: boards that their product brings firmware for.
+	"image-none": "F-FLASH-01", "image-small-slot": "F-FLASH-04", "image-refused": "F-FLASH-05", "image-stalls": "F-FLASH-06",
+	"image-dies": "F-FLASH-90", "image-jumps": "F-FLASH-93", "image-beyond": "F-FLASH-93", "image-differs": "F-FLASH-07",
+	"image-rots": "F-FLASH-08", "image-reverts": "F-FLASH-08", "image-unconfirmed": "F-FLASH-10",
 	// Lock and restart.
 	"lock-lies": "F-LOCK-01", "reset-lies": "F-RECEIPT-01", "reset-kills": "F-RECEIPT-90", "unlocks": "F-RECEIPT-02",
 	"cloned-key": "", // alone it is as good as any; see TestClonedKey
@@ -55,6 +60,10 @@ func faulty(t *testing.T, fault, want string) {
 	w := newWorld(t, map[string]*virtual.Board{
 		portName(1): board(t, 1, func(c *virtual.Config) { c.Fault = fault }),
 		portName(2): board(t, 2),
+	}, func(w *world) {
+		if strings.HasPrefix(fault, "image-") {
+			withImage(w)
+		}
 	})
 	defer w.close()
 	ends := w.run()

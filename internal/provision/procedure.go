@@ -36,6 +36,7 @@ type step struct {
 func procedure() []step {
 	return []step{
 		{StepInfo{"CONNECT", "Connect to the board"}, 30 * time.Second, (*run).connect},
+		{StepInfo{"FLASH", "Write the firmware"}, 30 * time.Minute, (*run).flash},
 		{StepInfo{"KEY", "Make the key"}, 170 * time.Second, (*run).key},
 		{StepInfo{"REQUEST", "Fetch the request"}, 180 * time.Second, (*run).request},
 		{StepInfo{"ISSUE", "Sign the certificate"}, 120 * time.Second, (*run).issue},
@@ -67,8 +68,13 @@ func (r *run) connect(ctx context.Context) error {
 		return err
 	}
 	r.info = info
-	if err := r.suits(); err != nil {
+	if err := r.fits(); err != nil {
 		return err
+	}
+	if r.st.cfg.Product.image == nil {
+		if err := r.suits(); err != nil {
+			return err
+		}
 	}
 	if err := r.st.enter(r); err != nil {
 		return err
@@ -87,15 +93,24 @@ func (r *run) connect(ctx context.Context) error {
 	return err
 }
 
-// suits compares what the board says of itself with what the product demands.
-func (r *run) suits() error {
+// fits tells whether this is a board of the product.
+func (r *run) fits() error {
 	p, i := r.st.cfg.Product, r.info
-	root := sha256.Sum256(r.st.cfg.Issuer.Root().Raw)
 	switch {
 	case i.Proto != 1:
 		return &fault{"F-CONNECT-03", fmt.Errorf("the board speaks protocol %d, this station 1", i.Proto)}
 	case i.Model != p.cfg.Model:
 		return &fault{"F-CONNECT-04", fmt.Errorf("model %q, the product is %q", i.Model, p.cfg.Model)}
+	}
+	return nil
+}
+
+// suits compares what the board's firmware says of itself with what the product
+// demands: of the firmware that the product brings along, if it brings any.
+func (r *run) suits() error {
+	p, i := r.st.cfg.Product, r.info
+	root := sha256.Sum256(r.st.cfg.Issuer.Root().Raw)
+	switch {
 	case i.Prot&p.prot != p.prot:
 		return &fault{"F-CONNECT-07", fmt.Errorf("protection bits %04b, demanded %04b", i.Prot, p.prot)}
 	case !slices.Contains(i.Algs, p.cfg.Algorithm):

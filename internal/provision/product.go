@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/flasher"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/settings"
 )
@@ -38,6 +39,10 @@ type ProductConfig struct {
 	Rehearse     string   `toml:"rehearse"`
 	RehearseRoot string   `toml:"rehearse_root"`
 	Serial       string   `toml:"serial"`
+
+	Image         string `toml:"image"`
+	ImageManifest string `toml:"image_manifest"`
+	ReleaseKey    string `toml:"release_key"`
 }
 
 // Product is a validated ProductConfig: what is built, and how.
@@ -47,6 +52,8 @@ type Product struct {
 	anchors     []byte // DER certificates, concatenated
 	prot        uint8
 	serverRoots *x509.CertPool
+	image       *flasher.Image    // nil: boards come with their firmware
+	manifest    *flasher.Manifest // nil: none was given
 }
 
 // maxAnchors is the largest object a board may take, in bytes (protocol, 4).
@@ -112,7 +119,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 	if c.RehearseRoot != "" {
 		p.serverRoots, roots = pool(beside(filepath.Dir(path), c.RehearseRoot))
 	}
-	return p, settings.Verify(path, text, []settings.Check{
+	return p, settings.Verify(path, text, append([]settings.Check{
 		{Key: "name", OK: namePattern.MatchString(c.Name), Allowed: "1 to 63 letters, digits, spaces or . _ / - are allowed"},
 		{Key: "model", OK: c.Model != "" && len(c.Model) <= 64, Allowed: "the model the board reports, 1 to 64 bytes"},
 		{Key: "usb", OK: !slices.ContainsFunc(c.USB, notUSB), Allowed: "VID:PID in hex, PID may be *"},
@@ -126,7 +133,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 		{Key: "rehearse_root", OK: roots == nil, Allowed: fmt.Sprint(roots)},
 		{Key: "anchors", OK: anchors == nil, Allowed: fmt.Sprint(anchors)},
 		{Key: "anchors", OK: len(p.anchors) <= maxAnchors, Allowed: fmt.Sprintf("%d bytes of certificates, a board takes at most %d", len(p.anchors), maxAnchors)},
-	})
+	}, p.loadFirmware(filepath.Dir(path))...))
 }
 
 func notUSB(s string) bool { return !usbPattern.MatchString(s) }

@@ -61,6 +61,11 @@ type run struct {
 	rehearsal  string // SHA-256 in hex
 	signed     *record.Receipt
 
+	flashing bool   // the product's image was to be on the board
+	running  string // digest of the image that runs, as the boot loader reports it, in hex
+	swapping bool   // the board restarts into another image: its port may be away for long
+	swaps    int    // such restarts so far
+
 	started time.Time
 	steps   []record.StepRecord
 }
@@ -130,8 +135,10 @@ func (r *run) step(ctx context.Context, s step) error {
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
-		case isA[*smp.LinkError](err) && r.relinks < maxRelinks:
-			r.relinks++
+		case isA[*smp.LinkError](err) && (r.swapping && r.swaps <= maxSwaps || r.relinks < maxRelinks):
+			if !r.swapping {
+				r.relinks++
+			}
 			r.log.Info("link lost, waiting for the board", "step", s.Code, "err", err)
 			if e := r.relink(ctx); e != nil {
 				return errors.Join(e, err)
@@ -184,7 +191,11 @@ const relinkLimit = 15 * time.Second
 // relink opens the port again once it is there and goes on only when the same
 // board with the same key answers.
 func (r *run) relink(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, relinkLimit)
+	limit, swapping := relinkLimit, r.swapping
+	if r.swapping = false; swapping {
+		limit = swapLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(relinkEvery)
 	defer tick.Stop()
@@ -198,6 +209,8 @@ func (r *run) relink(ctx context.Context) error {
 		switch {
 		case isA[*fault](err) || isA[*smp.LinkError](err):
 			continue // the port is not there yet
+		case swapping && errors.Is(err, smp.ErrTimeout):
+			continue // it is, but the boot loader is not done
 		case err != nil:
 			return err
 		case r.info.UID == nil: // the link was lost before the board told who it is

@@ -37,6 +37,9 @@ func (r *run) body(kind string) record.Body {
 	if r.spki != ([32]byte{}) {
 		b.SPKI = hexOf(r.spki[:])
 	}
+	if r.flashing {
+		b.Firmware, b.FirmwareDigest, b.FirmwareReported = record.Plain(c.Product.image.Name(), 128), r.fileDigest(), r.running
+	}
 	return r.st.stamp(b)
 }
 

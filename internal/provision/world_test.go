@@ -45,6 +45,7 @@ type world struct {
 	profile *issuer.Profile // nil: mtls
 	jobs    int
 	fit     func() error
+	watch   func(provision.SlotView) // sees every change of a slot
 	opened  []*provision.Station
 
 	mu   sync.Mutex // guards ends
@@ -109,6 +110,9 @@ func (w *world) tryOpen() error {
 		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units,
 		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
+			if w.watch != nil {
+				w.watch(e.Slot)
+			}
 			if e.End != nil {
 				w.mu.Lock()
 				w.ends = append(w.ends, *e.End)

@@ -5,6 +5,7 @@ package port
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,9 +15,10 @@ import (
 // carries the lock from before the library opens the port until after it is
 // closed.
 type hold struct {
-	mu  sync.Mutex // guards fd, so that nothing is done to a descriptor that is given back
-	fd  int        // -1 when closed
-	pty bool
+	mu   sync.Mutex // guards fd and bell, so that nothing is done to a descriptor that is given back
+	fd   int        // -1 when closed
+	bell int        // eventfd(2): rung by wake
+	pty  bool
 }
 
 // grab opens a port without waiting for a carrier, locks it and switches
@@ -27,7 +29,11 @@ func grab(name string) (*hold, error) {
 	if err != nil {
 		return nil, openError(name, err)
 	}
-	h := &hold{fd: fd}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", name, os.NewSyscallError("eventfd", err)), unix.Close(fd))
+	}
+	h := &hold{fd: fd, bell: bell}
 	if err := h.lock(name); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -89,6 +95,22 @@ func (h *hold) discardOutput() {
 	_ = unix.IoctlSetInt(h.fd, unix.TCXONC, unix.TCOON)
 }
 
+// await returns when the library's Read has something to say at once: bytes, or
+// that the line is gone. It also returns after wake, and may return early. Its
+// caller must be out of it before Close.
+func (h *hold) await() {
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}, {Fd: int32(h.bell), Events: unix.POLLIN}}, -1)
+}
+
+// wake ends await, now and ever after.
+func (h *hold) wake() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fd >= 0 {
+		_, _ = unix.Write(h.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // a full counter has rung already
+	}
+}
+
 // Close gives the lock back.
 func (h *hold) Close() error {
 	h.mu.Lock()
@@ -98,7 +120,7 @@ func (h *hold) Close() error {
 	}
 	fd := h.fd
 	h.fd = -1
-	if err := unix.Close(fd); err != nil {
+	if err := errors.Join(unix.Close(fd), unix.Close(h.bell)); err != nil {
 		return fmt.Errorf("close lock: %w", err)
 	}
 	return nil

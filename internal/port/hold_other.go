@@ -16,5 +16,10 @@ func (h *hold) noModemLines(error) bool { return false }
 
 func (h *hold) discardOutput() {}
 
+// await has nothing to wait with: the library's Read waits for pollEvery.
+func (h *hold) await() {}
+
+func (h *hold) wake() {}
+
 // Close has nothing to give back.
 func (h *hold) Close() error { return nil }

@@ -22,7 +22,8 @@ import (
 const (
 	// pollEvery is how long the reading goroutine stays inside the serial
 	// library at a time. The library's Close frees the descriptor before it
-	// wakes a reader, so a reader must be outside; this bounds Close.
+	// wakes a reader, so a reader must be outside; this bounds Close where
+	// nothing else ends the reader's wait (hold.await).
 	pollEvery = 100 * time.Millisecond
 
 	// closeGrace bounds Close when a write is stuck in the kernel.
@@ -104,7 +105,11 @@ func (p *Port) Name() string { return p.name }
 // receive moves what arrives to unread until the port is gone.
 func (p *Port) receive() {
 	var b [4096]byte
-	for !p.isGone() {
+	for {
+		p.hold.await()
+		if p.isGone() {
+			return
+		}
 		n, err := p.line.Read(b[:])
 		if err != nil {
 			p.fail(err)
@@ -252,6 +257,7 @@ func (p *Port) failLocked(cause error) {
 	if p.lost == nil {
 		p.lost = fmt.Errorf("%w: %w", ErrLost, cause)
 		close(p.gone)
+		p.hold.wake()
 	}
 }
 

@@ -204,16 +204,22 @@ func TestNothingAfterClose(t *testing.T) {
 	}
 }
 
-// watched is a line that notes a Close while a Read or Write is inside.
+// watched is a line that notes a Close while a Read or Write is inside. A Read
+// after the first stays inside until leave is closed.
 type watched struct {
 	serial.Port
+	reads   atomic.Int32
 	inside  atomic.Int32
 	overlap atomic.Bool
+	leave   chan struct{}
 }
 
 func (w *watched) Read(b []byte) (int, error) {
 	w.inside.Add(1)
 	defer w.inside.Add(-1)
+	if w.reads.Add(1) > 1 {
+		<-w.leave
+	}
 	return w.Port.Read(b)
 }
 
@@ -233,7 +239,7 @@ func (w *watched) Close() error {
 // The library frees its descriptor before it wakes a reader, which may then
 // read from another file: it is closed only when nobody is inside.
 func TestCloseWaitsForReader(t *testing.T) {
-	_, name := openPTY(t)
+	board, name := openPTY(t)
 	h, err := grab(name)
 	if err != nil {
 		t.Fatal(err)
@@ -242,15 +248,22 @@ func TestCloseWaitsForReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{Port: line}
+	w := &watched{Port: line, leave: make(chan struct{})}
 	p, err := start(name, w, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error)
 	go func() { _, err := p.Write(make([]byte, 1<<20)); done <- err }()
+	if _, err := board.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
 	await(t, func() bool { return w.inside.Load() == 2 })
-	if err := p.Close(); err != nil {
+	closed := make(chan error)
+	go func() { closed <- p.Close() }()
+	await(t, p.isGone)
+	close(w.leave)
+	if err := receive(t, closed); err != nil {
 		t.Fatal(err)
 	}
 	if err := receive(t, done); !errors.Is(err, os.ErrClosed) {

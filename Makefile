@@ -17,7 +17,7 @@ export GOFLAGS     := -buildvcs=false -tags=$(TAGS)
 export GOTOOLCHAIN := local
 export CGO_ENABLED := 1
 
-.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz screenshots vulncheck clean
+.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz screenshots bench bench-tools bench-test vulncheck clean
 
 all: build
 
@@ -73,6 +73,19 @@ screenshots: deps-test firmware
 	  cp artifacts/line-idle-$$theme.png docs/line-idle-$$theme.png; \
 	  cp artifacts/line-running-$$theme.png docs/line-running-$$theme.png; \
 	done
+
+# Figures against limits and peers, into docs/benchmarks.md; some minutes. The
+# peers' dependencies stay in a module of their own.
+bench: deps-bench stationctl firmware bench-tools
+	bin/bench -out docs/benchmarks.md
+
+bench-tools:
+	cd bench && $(GO) build -o ../bin/ . ./cmd/...
+
+bench-test:
+	cd bench && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./... && $(GO) test ./...
+	@files=$$($(GO) run $(GOFUMPT) -l bench); \
+	if [ -n "$$files" ]; then echo "gofumpt would change:"; echo "$$files"; exit 1; fi
 
 # Needs the vulnerability database, which air-gapped builders cannot reach.
 vulncheck:

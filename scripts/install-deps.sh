@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs the packages that a goal needs and that are missing, and says what
-# and why. Usage: install-deps.sh build|demo|test
+# and why. Usage: install-deps.sh build|demo|test|bench
 set -euo pipefail
 
-goal=${1:?usage: install-deps.sh build|demo|test}
+goal=${1:?usage: install-deps.sh build|demo|test|bench}
 
 # package, goals it is for, what for
 table='
@@ -23,15 +23,16 @@ libxi-dev           build,demo,test  X11 headers for the window
 libxxf86vm-dev      build,demo,test  X11 headers for the window
 libwayland-dev      build,demo,test  Wayland headers for the window
 libxkbcommon-dev    build,demo,test  keyboard headers for the window
-make                test             builds the device agent
-dpkg-dev            test             unpacks the source package of mbedtls
+make                test,bench       builds the device agent
+dpkg-dev            test,bench       unpacks the source package of mbedtls
 gcc-arm-none-eabi   test             builds the device agent for a Cortex-M3
 libnewlib-arm-none-eabi test         C library for that compiler
 qemu-system-arm     test             a Cortex-M3 board that runs it
-openssl             test             a second opinion on certificates and requests
+openssl             test,bench       a second opinion on certificates and requests
 sqlite3             test             a second reader of the ledger
-swtpm               test             a TPM in software, as another process
-swtpm-tools         test             makes that TPM
+swtpm               test,bench       a TPM in software, as another process
+swtpm-tools         test,bench       makes that TPM
+tpm2-openssl        bench            a peer: openssl signs with a key in the TPM
 mosquitto           test             an MQTT broker that demands client certificates
 xvfb                test             a display without a screen
 xdotool             test             clicks on the window

@@ -43,17 +43,28 @@ var floors = map[string][]string{
 	},
 	"internal/authority": {"internal/tpm", "internal/issuer", "internal/ledger", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},
+	"internal/conform":   {"internal/enroll", "internal/smp"},
 	// floor 3
 	"ui": {"internal/provision", "internal/ledger/reader", "internal/record", "assets"},
 	// roof
 	"cmd/station": {
-		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/enroll", "internal/virtual",
+		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings",
 	},
 	// beside
 	"firmware":    {"internal/vector"},
 	".ci/testsum": {},
+	// a module of its own, for the peers it measures against
+	"bench": {
+		"bench/clock", "bench/line", "bench/proxy", "internal/authority", "internal/enroll", "internal/issuer",
+		"internal/ledger/reader", "internal/record", "internal/smp", "internal/tpm", "internal/virtual",
+	},
+	"bench/clock":          {},
+	"bench/line":           {"bench/clock"},
+	"bench/proxy":          {"bench/clock"},
+	"bench/cmd/paced-line": {"bench/line"},
+	"bench/cmd/tpm-proxy":  {"bench/proxy"},
 }
 
 // only names the rooms that may import a package that is not ours.

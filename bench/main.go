@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// bench measures the station against what it is bounded by and against its
+// peers, prints one table and writes it with the numbers behind it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+// measurements are the figures in the order of the table.
+var measurements = []struct {
+	id      string
+	measure func(context.Context, *plant) (*report, error)
+}{
+	{"P1", unitFigures},
+	{"P2", fleetFigures},
+	{"P3", certFigures},
+	{"P4", commandFigures},
+}
+
+func main() {
+	station := flag.String("station", "bin/stationctl", "the station's program")
+	agent := flag.String("agent", "firmware/build/posix-agent", "the posix agent")
+	out := flag.String("out", "", "file that the page is written to; none: only the table is printed")
+	only := flag.String("only", "", "one figure instead of all, for example P3")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	runtime.LockOSThread() // processes that are started here end with this thread
+	if err := run(ctx, *station, *agent, *out, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, station, agent, out, only string) (err error) {
+	for _, path := range []*string{&station, &agent} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	p, err := newPlant(ctx, station, agent)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	var reports []*report
+	for _, m := range measurements {
+		if only != "" && only != m.id {
+			continue
+		}
+		load, err := loadAverage()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s, load average %s\n", m.id, load)
+		r, err := m.measure(ctx, p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.id, err)
+		}
+		r.load = load
+		reports = append(reports, r)
+	}
+	fmt.Print(tableOf(reports))
+	if out == "" {
+		return nil
+	}
+	page, err := pageOf(ctx, p, reports)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, []byte(page), 0o644)
+}

@@ -48,7 +48,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	addWindow(root, g)
 	root.AddCommand(
 		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g),
-		newLedger(g), newProfile(g), newProduct(g), newDoctor(g), newVersion(g),
+		newLedger(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newVersion(g),
 	)
 	return root
 }

@@ -4,7 +4,9 @@ package smp
 
 import (
 	"bytes"
+	"errors"
 	"testing"
+	"time"
 )
 
 // FuzzDecoder: what comes of a stream does not depend on how it is cut, every
@@ -105,5 +107,55 @@ func FuzzRefusal(f *testing.F) {
 		if rc != nil && (err != nil || rc.RC == 0 || rc.Group < -1) {
 			t.Fatalf("%x: %+v, %v", b, rc, err)
 		}
+	})
+}
+
+// FuzzClient: whatever a board says to a request, Do ends in time with an
+// answer or an error of its list, and keeps no more than it promised. The said
+// is cut at each ff fe into what the board says to one send: as it is after a
+// byte 0, as an answer after 1, as a late answer after 2; 3 is an echo.
+func FuzzClient(f *testing.F) {
+	f.Add([]byte{1, 0xa0})
+	f.Add([]byte{1, 0xa1, 0x63, 'o', 'f', 'f', 0x05})
+	f.Fuzz(func(t *testing.T, said []byte) {
+		turns := bytes.Split(said, []byte{0xff, 0xfe})
+		reply := func(p *peer, m Message, n int) {
+			turn := turns[(n-1)%len(turns)]
+			if len(turn) == 0 {
+				return
+			}
+			late := m
+			late.Seq--
+			switch turn[0] % 4 {
+			case 0:
+				p.say(string(turn[1:]))
+			case 1:
+				p.reply(m, turn[1:min(len(turn), 8000)])
+			case 2:
+				p.reply(late, turn[1:min(len(turn), 8000)])
+			case 3:
+				p.say(string(AppendPacket(nil, m.Append(nil), true)))
+			}
+		}
+		withPeer(t, 0, reply, func(t *testing.T, c *Client) {
+			begin := time.Now()
+			for range 3 {
+				var out struct {
+					Off  *uint64 `cbor:"off"`
+					Data []byte  `cbor:"data"`
+				}
+				err := c.Do(t.Context(), Request{Group: 64, Cmd: 3}, &out)
+				var rc *RCError
+				if err != nil && !errors.As(err, &rc) && !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrBabble) && !errors.Is(err, ErrAnswer) {
+					t.Errorf("an error of another kind: %v", err)
+				}
+			}
+			if took, most := time.Since(begin), 3*defaultTries*defaultTimeout; took > most {
+				t.Errorf("three requests took %v, more than %v", took, most)
+			}
+			if n := len(c.Console()); n > MaxConsole {
+				t.Errorf("%d bytes of text are kept", n)
+			}
+		})
 	})
 }

@@ -29,13 +29,16 @@ type button struct {
 	plate   *canvas.Rectangle
 	icon    *icon
 	label   *line
-	hovered bool
+	hovered bool   // the pointer is over it
+	held    bool   // and presses
+	watched func() // told when one of the two changed, nil: nobody
 	least   fyne.Size
 }
 
 var (
 	_ fyne.Tappable      = (*button)(nil)
 	_ desktop.Hoverable  = (*button)(nil)
+	_ desktop.Mouseable  = (*button)(nil)
 	_ desktop.Cursorable = (*button)(nil)
 )
 
@@ -111,13 +114,27 @@ func (b *button) Tapped(*fyne.PointEvent) {
 }
 
 // MouseIn implements desktop.Hoverable.
-func (b *button) MouseIn(*desktop.MouseEvent) { b.hovered = true; b.tint() }
+func (b *button) MouseIn(*desktop.MouseEvent) { b.hovered = true; b.pointed() }
 
 // MouseMoved implements desktop.Hoverable.
 func (b *button) MouseMoved(*desktop.MouseEvent) {}
 
 // MouseOut implements desktop.Hoverable.
-func (b *button) MouseOut() { b.hovered = false; b.tint() }
+func (b *button) MouseOut() { b.hovered, b.held = false, false; b.pointed() }
+
+// MouseDown implements desktop.Mouseable.
+func (b *button) MouseDown(*desktop.MouseEvent) { b.held = true; b.pointed() }
+
+// MouseUp implements desktop.Mouseable.
+func (b *button) MouseUp(*desktop.MouseEvent) { b.held = false; b.pointed() }
+
+// pointed draws what the pointer did, and tells who watches it.
+func (b *button) pointed() {
+	b.tint()
+	if b.watched != nil {
+		b.watched()
+	}
+}
 
 // Cursor implements desktop.Cursorable.
 func (b *button) Cursor() desktop.Cursor {

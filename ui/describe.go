@@ -27,6 +27,8 @@ type describedButton struct {
 	W       int    `json:"w"`
 	H       int    `json:"h"`
 	Enabled bool   `json:"enabled"`
+	Over    bool   `json:"over,omitempty"` // the pointer is over it
+	Held    bool   `json:"held,omitempty"` // and presses it
 }
 
 type describedSlot struct {
@@ -88,7 +90,10 @@ func (u *UI) describe() *description {
 	}
 	free := u.prompt == nil
 	for _, b := range u.pressable() {
-		d.Buttons = append(d.Buttons, describeButton(c, b, b.name, b.enabled && (free || u.prompt.has(b))))
+		b.watched = u.threads.changed // who presses waits for the pointer to arrive
+		button := describeButton(c, b, b.name, b.enabled && (free || u.prompt.has(b)))
+		button.Over, button.Held = b.hovered, b.held
+		d.Buttons = append(d.Buttons, button)
 	}
 	d.Buttons = append(d.Buttons, describeButton(c, u.field(), "field", free))
 	return d

@@ -49,7 +49,7 @@ type plant struct {
 
 // deadline bounds every wait of these tests; it is far beyond what is needed,
 // and reaching it is a failure.
-const deadline = 3 * time.Minute
+const deadline = 2 * time.Minute
 
 func newPlant(t *testing.T, product string) *plant {
 	t.Helper()

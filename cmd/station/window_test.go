@@ -82,17 +82,30 @@ func (s *screen) env(env []string) []string {
 // described is a line that station --describe writes.
 type described struct {
 	Screen  string
-	Buttons []struct {
-		Name       string
-		X, Y, W, H int
-		Enabled    bool
-	}
-	Slots []struct {
+	Buttons []describedButton
+	Slots   []struct {
 		Slot                       int
 		State, Serial, Step, Fault string
 		Entry                      int64
 	}
 	Counters struct{ Passed, Failed, Ready int }
+}
+
+// describedButton is a button of it.
+type describedButton struct {
+	Name       string
+	X, Y, W, H int
+	Enabled    bool
+	Over, Held bool
+}
+
+func (d described) button(name string) describedButton {
+	for _, b := range d.Buttons {
+		if b.Name == name {
+			return b
+		}
+	}
+	return describedButton{}
 }
 
 // window is the station's window, as a test sees and presses it.
@@ -158,20 +171,17 @@ func (w *window) until(what string, is func(described) bool) {
 	w.s.p.until(what, func() bool { return is(w.now()) })
 }
 
-// click presses a button the way a finger does: down, then up.
+// click presses a button the way a finger does: there, down, up. The window
+// tells when it saw each; faster than it draws no finger is.
 func (w *window) click(name string) {
 	w.s.p.t.Helper()
-	for _, b := range w.now().Buttons {
-		if b.Name != name || !b.Enabled {
-			continue
-		}
-		x, y := fmt.Sprint(b.X+b.W/2), fmt.Sprint(b.Y+b.H/2)
-		// The pauses are the finger's, not the test's: a press of no length is
-		// one that no hand can make.
-		w.xdotool("mousemove", "--window", w.id, x, y, "sleep", "0.1", "mousedown", "1", "sleep", "0.1", "mouseup", "1")
-		return
-	}
-	w.s.p.t.Fatalf("there is no button %q to press in %+v", name, w.now())
+	w.until("the button "+name+" can be pressed", func(d described) bool { return d.button(name).Enabled })
+	b := w.now().button(name)
+	w.xdotool("mousemove", "--window", w.id, fmt.Sprint(b.X+b.W/2), fmt.Sprint(b.Y+b.H/2))
+	w.until("the pointer is over "+name, func(d described) bool { return d.button(name).Over })
+	w.xdotool("mousedown", "1")
+	w.until(name+" is held down", func(d described) bool { return d.button(name).Held })
+	w.xdotool("mouseup", "1")
 }
 
 func (w *window) xdotool(args ...string) {

@@ -47,6 +47,10 @@ static const struct {
 	{"flash bits", test_flash_bits},
 	{"newer copy counts", test_newer_copy_counts},
 	{"hostile bytes", test_hostile_bytes},
+	{"image upload", test_image_upload},
+	{"image offsets", test_image_offsets},
+	{"image bounds", test_image_bounds},
+	{"image refusals", test_image_refusals},
 };
 
 int main(int argc, char **argv)

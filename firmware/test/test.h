@@ -75,5 +75,9 @@ void test_storage_failure(void);
 void test_flash_bits(void);
 void test_newer_copy_counts(void);
 void test_hostile_bytes(void);
+void test_image_upload(void);
+void test_image_offsets(void);
+void test_image_bounds(void);
+void test_image_refusals(void);
 
 #endif

@@ -3,6 +3,7 @@
 // flash a file; kill -9 is its power cut.
 #include "flash.h"
 #include "pty.h"
+#include "slots.h"
 
 #include "../../core/agent.h"
 
@@ -28,10 +29,14 @@ struct board {
 	struct flash flash;
 	struct enr_port port;
 	struct enr_config config;
+	struct slots slots;
+	struct enr_image_port image_port;
 	uint8_t uid[32], root[ROOT_MAX];
 	int64_t reset_at; // ms of the monotonic clock; 0: none asked for
 
 	struct enr_agent agent;
+	struct enr_images images;
+	char fw[ENR_IMAGE_VERSION]; // of the image in slot 0
 	uint8_t rx[BUFFER], tx[BUFFER], staging[3 * OBJECT_MAX];
 };
 
@@ -198,7 +203,8 @@ static int build(struct board *b, const struct arguments *args)
 		.port = &b->port,
 		.model = args->model != NULL ? args->model : "posix-agent",
 		.hw = "posix",
-		.fw = "1.0.0",
+		.other = enr_images_command,
+		.other_ctx = &b->images,
 		.rx = b->rx,
 		.tx = b->tx,
 		.buffer = BUFFER,
@@ -215,19 +221,38 @@ static int build(struct board *b, const struct arguments *args)
 	}
 	if (args->root != NULL && read_root(b, args->root) != 0)
 		return EXIT_FAILURE;
-	if (flash_open(&b->flash, args->state, b->port.copy_size) != 0)
+	if (flash_open(&b->flash, args->state, b->port.copy_size) != 0 || slots_open(&b->slots, args->state) != 0)
 		return EXIT_FAILURE;
+	slots_port(&b->slots, &b->image_port);
 	return EXIT_SUCCESS;
 }
 
-// Starts or restarts the agent: RAM is lost, and the boot log goes out as on a
-// real console.
+// The version of the image that runs; a board without one runs what it was
+// built with.
+static void find_version(struct board *b)
+{
+	struct enr_image image;
+
+	b->config.fw = "1.0.0";
+	if (enr_image_find(&b->image_port, 0, &image)) {
+		enr_image_version(&image, b->fw);
+		b->config.fw = b->fw;
+	}
+}
+
+// Starts or restarts the agent behind its boot loader: RAM is lost, and the boot
+// log goes out as on a real console.
 static int boot(struct board *b)
 {
 	static const char log[] = "\r\n*** posix-agent: enrollment agent on this console ***\r\n";
-	enum enr_rc rc = enr_agent_init(&b->agent, &b->config);
+	enum enr_rc rc = ENR_STORAGE;
 
 	b->reset_at = 0;
+	b->images = (struct enr_images){.port = &b->image_port};
+	if (slots_boot(&b->slots) == 0) {
+		find_version(b);
+		rc = enr_agent_init(&b->agent, &b->config);
+	}
 	if (rc == ENR_OK) {
 		pty_send(&b->pty, (const uint8_t *)log, sizeof log - 1);
 		return 0;

@@ -19,7 +19,7 @@ func TestCortexMEnrolment(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384"} {
 		t.Run(alg, func(t *testing.T) {
 			ctx := deadline(t)
-			b := newEmulated(t, mps2Path, nil)
+			b := newEmulated(t, *mps2Path, nil)
 			c := b.connect(t)
 			if c.info.Model != "mps2" || c.info.State != enroll.Blank || c.info.Prot != 0 || c.info.Root != nil || len(c.info.UID) != 12 {
 				t.Fatalf("info %+v", c.info)
@@ -53,13 +53,13 @@ func TestCortexMEnrolment(t *testing.T) {
 
 // Two memory files are two boards; one that a person wrote keeps its uid.
 func TestCortexMIdentity(t *testing.T) {
-	one, two := newEmulated(t, mps2Path, nil), newEmulated(t, mps2Path, bytes.Repeat([]byte{0xff}, 64))
+	one, two := newEmulated(t, *mps2Path, nil), newEmulated(t, *mps2Path, bytes.Repeat([]byte{0xff}, 64))
 	if a, b := one.connect(t), two.connect(t); bytes.Equal(a.info.UID, b.info.UID) || a.info.Boot == b.info.Boot {
 		t.Errorf("two boards say uid %x and %x, boot %x and %x", a.info.UID, b.info.UID, a.info.Boot, b.info.Boot)
 	}
 	uid := random(t, 32)
 	header := binary.LittleEndian.AppendUint32([]byte(otpMagic), uint32(len(uid)))
-	written := newEmulated(t, mps2Path, append(header, uid...))
+	written := newEmulated(t, *mps2Path, append(header, uid...))
 	if c := written.connect(t); !bytes.Equal(c.info.UID, uid) {
 		t.Errorf("uid %x, want %x", c.info.UID, uid)
 	}
@@ -69,7 +69,7 @@ func TestCortexMIdentity(t *testing.T) {
 func TestCortexMIdentityCutShort(t *testing.T) {
 	half := make([]byte, 64)
 	copy(half[4:], otpMagic[4:])
-	c := newEmulated(t, mps2Path, half).connect(t)
+	c := newEmulated(t, *mps2Path, half).connect(t)
 	if len(c.info.UID) != 12 || bytes.Equal(c.info.UID, make([]byte, 12)) {
 		t.Errorf("uid %x", c.info.UID)
 	}
@@ -78,7 +78,7 @@ func TestCortexMIdentityCutShort(t *testing.T) {
 // A memory file of something else is not touched, and no agent answers.
 func TestCortexMForeignMemory(t *testing.T) {
 	foreign := []byte("something else is in this file")
-	b := prepareEmulated(t, mps2Path, foreign)
+	b := prepareEmulated(t, *mps2Path, foreign)
 	said := newWatcher("another board")
 	b.launch(t, said)
 	said.wait(deadline(t), t)
@@ -91,12 +91,24 @@ func TestCortexMForeignMemory(t *testing.T) {
 func TestCortexMResetLosesRAM(t *testing.T) {
 	ctx := deadline(t)
 	p := newPlant(t)
-	b := newEmulated(t, mps2Path, nil)
+	b := newEmulated(t, *mps2Path, nil)
 	c := b.connect(t)
 	u := keyAndChain(ctx, t, c, p, "ES256")
+	program := openProgram(t)
+	staged := func() []byte {
+		d := b.attach(ctx, t)
+		defer d.detach(t)
+		return d.ram(t, program, "staging", len(u.chain))
+	}
+	if !bytes.Equal(staged(), u.chain) {
+		t.Fatal("the chain is not in RAM")
+	}
 	info, err := c.Reset(ctx)
 	if err != nil || info.Boot == c.info.Boot || info.SPKI == nil || *info.SPKI != u.spki {
 		t.Fatalf("reset: %+v, %v", info, err)
+	}
+	if !bytes.Equal(staged(), make([]byte, len(u.chain))) {
+		t.Error("RAM outlives the reset")
 	}
 	// Not by Commit, which puts again what a board has lost.
 	commit := smp.Request{Write: true, Group: 64, Cmd: 5, Body: map[string][]byte{"chain": digest(u.chain)[:]}}
@@ -131,7 +143,7 @@ func TestCortexMPinnedRoot(t *testing.T) {
 // packet that it says it takes is taken.
 func TestCortexMLargestPacket(t *testing.T) {
 	ctx := deadline(t)
-	c := newEmulated(t, mps2Path, nil).connect(t)
+	c := newEmulated(t, *mps2Path, nil).connect(t)
 	if _, _, err := c.Keygen(ctx, "ES256", token(t), false); err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +163,9 @@ func TestCortexMLargestPacket(t *testing.T) {
 // A board with nothing to do sleeps: it waits for an interrupt, in WFI.
 func TestCortexMSleeps(t *testing.T) {
 	ctx := deadline(t)
-	b := newEmulated(t, mps2Path, nil)
+	b := newEmulated(t, *mps2Path, nil)
 	b.connect(t)
-	program, err := elf.Open(mps2Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
+	program := openProgram(t)
 	sleeps := func() bool {
 		d := b.attach(ctx, t)
 		defer d.detach(t)
@@ -167,8 +175,8 @@ func TestCortexMSleeps(t *testing.T) {
 		}
 		return binary.LittleEndian.Uint16(instruction) == 0xbf30 // WFI (Armv7-M, A7.7.261)
 	}
-	for !sleeps() { // the last byte of its answer may still be on its way
-		if ctx.Err() != nil {
+	for tries := 0; !sleeps(); tries++ { // the last byte of its answer may still be on its way
+		if tries == 1000 {
 			t.Fatal("the board never sleeps")
 		}
 	}
@@ -177,4 +185,41 @@ func TestCortexMSleeps(t *testing.T) {
 			t.Fatal("the board woke up, and nothing had come")
 		}
 	}
+}
+
+// A program that went wrong, by a jump to nowhere or too deep a stack, becomes a
+// board that boots again and holds what it held.
+func TestCortexMFault(t *testing.T) {
+	const sp, pc = 13, 15
+	for name, wrong := range map[string]struct {
+		register int
+		value    uint32
+	}{"jump to nowhere": {pc, 0x60000000}, "stack at the end of RAM": {sp, 0x20000000}} {
+		t.Run(name, func(t *testing.T) {
+			ctx := deadline(t)
+			b := newEmulated(t, *mps2Path, nil)
+			c := b.connect(t)
+			spki, _, err := c.Keygen(ctx, "ES256", token(t), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := b.attach(ctx, t)
+			d.set(t, wrong.register, wrong.value)
+			d.detach(t)
+			info, err := c.WaitInfo(ctx)
+			if err != nil || info.Boot == c.info.Boot || info.SPKI == nil || *info.SPKI != spki {
+				t.Fatalf("after the fault: %+v, %v", info, err)
+			}
+		})
+	}
+}
+
+func openProgram(t *testing.T) *elf.File {
+	t.Helper()
+	program, err := elf.Open(*mps2Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return program
 }

@@ -5,10 +5,12 @@ package firmware_test
 import (
 	"bufio"
 	"context"
+	"debug/elf"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,17 +64,52 @@ func (d *debugger) pc(t *testing.T) uint32 {
 	return binary.LittleEndian.Uint32(raw)
 }
 
+// set changes a register of the board: 13 is sp, 15 is pc.
+func (d *debugger) set(t *testing.T, register int, value uint32) {
+	t.Helper()
+	// QEMU takes single registers only from who has asked how they are numbered.
+	if _, err := d.ask("qXfer:features:read:target.xml:0,fff"); err != nil {
+		t.Fatal(err)
+	}
+	raw := binary.LittleEndian.AppendUint32(nil, value)
+	if answer, err := d.ask(fmt.Sprintf("P%x=%x", register, raw)); err != nil || answer != "OK" {
+		t.Fatalf("register %d: %q, %v", register, answer, err)
+	}
+}
+
+// ram reads the first bytes of a variable of the board.
+func (d *debugger) ram(t *testing.T, program *elf.File, variable string, n int) []byte {
+	t.Helper()
+	symbols, err := program.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == variable })
+	if at < 0 {
+		t.Fatalf("the program has no variable %s", variable)
+	}
+	answer, err := d.ask(fmt.Sprintf("m%x,%x", symbols[at].Value, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(answer)
+	if err != nil || len(raw) != n {
+		t.Fatalf("memory: %q, %v", answer, err)
+	}
+	return raw
+}
+
 // watch makes next stop at stores to a range of the memory file.
 func (d *debugger) watch(t *testing.T, from, size int) {
 	t.Helper()
 	d.area = fmt.Sprintf("2,%x,%x", psram+from, size)
-	if err := d.set("Z"); err != nil {
+	if err := d.watchpoint("Z"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// set sets the watchpoint, by Z, or takes it off, by z.
-func (d *debugger) set(how string) error {
+// watchpoint sets it, by Z, or takes it off, by z.
+func (d *debugger) watchpoint(how string) error {
 	answer, err := d.ask(how + d.area)
 	if err == nil && answer != "OK" {
 		err = fmt.Errorf("watchpoint: %q", answer)
@@ -88,13 +125,13 @@ func (d *debugger) next() error {
 		err = fmt.Errorf("the board stopped for another reason: %q", answer)
 	}
 	if err == nil {
-		err = d.set("z")
+		err = d.watchpoint("z")
 	}
 	if err == nil {
 		_, err = d.ask("s")
 	}
 	if err == nil {
-		err = d.set("Z")
+		err = d.watchpoint("Z")
 	}
 	return err
 }

@@ -24,7 +24,7 @@ func TestCortexMPowerCut(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	ctx := deadline(t)
-	cut := cutter{random: rand.New(rand.NewPCG(seed, 0)), b: newEmulated(t, mps2Path, nil), p: newPlant(t)}
+	cut := cutter{random: rand.New(rand.NewPCG(seed, 0)), b: newEmulated(t, *mps2Path, nil), p: newPlant(t)}
 	cut.c = cut.b.connect(t)
 	cut.now.token = token(t)
 	if _, _, err := cut.c.Keygen(ctx, "ES256", cut.now.token, false); err != nil {

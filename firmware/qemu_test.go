@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -19,8 +20,9 @@ import (
 	"time"
 )
 
-// mps2Path is the agent for a Cortex-M3.
-const mps2Path = "build/agent-mps2.elf"
+// mps2Path is the agent for a Cortex-M3. One that was built with MEASURE=1 says
+// through QEMU how much heap and stack it needs (go test -v).
+var mps2Path = flag.String("elf", "build/agent-mps2.elf", "agent for a Cortex-M3")
 
 // The memory file, as port/mps2/nvm.c lays it out.
 const (
@@ -70,12 +72,7 @@ func prepareEmulated(t *testing.T, elf string, header []byte) *emulated {
 	if err := os.Truncate(e.state(), 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if e.cmd != nil && e.cmd.ProcessState == nil {
-			e.kill(t)
-		}
-		_ = os.RemoveAll(sockets)
-	})
+	t.Cleanup(func() { _ = os.RemoveAll(sockets) })
 	return e
 }
 
@@ -88,7 +85,7 @@ var ptyName = regexp.MustCompile(`/dev/pts/\d+`)
 // start runs QEMU until its UART has a name. What it says later goes to log.
 func (e *emulated) start(t *testing.T) {
 	t.Helper()
-	e.launch(t, io.Discard)
+	e.launch(t, new(bytes.Buffer))
 }
 
 func (e *emulated) launch(t *testing.T, log io.Writer) {
@@ -106,7 +103,15 @@ func (e *emulated) launch(t *testing.T, log io.Writer) {
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(bootLimit, func() { _ = e.cmd.Process.Kill() })
+	cmd := e.cmd
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // fails where it was killed before
+		_ = cmd.Wait()
+		if log, is := log.(*bytes.Buffer); is && log.Len() > 0 {
+			t.Logf("QEMU: %s", log)
+		}
+	})
+	late := time.AfterFunc(bootLimit, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	pty := ptyName.FindString(line)

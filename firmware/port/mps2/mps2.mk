@@ -2,7 +2,7 @@
 # The agent for QEMU's mps2-an385, and the template for a port of yours.
 #   make mps2                   build/agent-mps2.elf
 #   make mps2 ROOT=root.der MPS2_ELF=pinned.elf   with a pinned root
-#   make mps2 MEASURE=1         build/agent-mps2-measure.elf tells heap and stack
+#   make mps2 MEASURE=1         build/agent-mps2-measure.elf tells QEMU its heap and stack
 #   make sizes                  what core and agent take on a Cortex-M3
 
 ARM := arm-none-eabi-
@@ -47,7 +47,8 @@ $(MPS2_ROOT): port/mps2/root.S $(ROOT) | arm-compiler
 	@$(ARM)gcc $(MPS2_CPU) $(if $(ROOT),-DROOT_DER='"$(ROOT)"') -c -o $@ $<
 
 $(MPS2_ELF): $(MPS2_OBJECTS) $(MPS2_ROOT) $(MPS2_LIB) port/mps2/mps2.ld
-	$(ARM)gcc $(MPS2_FLAGS) --specs=nano.specs -nostartfiles -T port/mps2/mps2.ld -Wl,--gc-sections,--fatal-warnings \
+	@echo "LD $@"
+	@$(ARM)gcc $(MPS2_FLAGS) --specs=nano.specs -nostartfiles -T port/mps2/mps2.ld -Wl,--gc-sections,--fatal-warnings \
 		-o $@ $(filter %.o %.a,$^)
 
 # The skeleton compiles for this machine as well.

@@ -40,12 +40,17 @@ static void systick_handler(void)
 	reset_now();
 }
 
-// A fault, or an interrupt that nobody switched on: RAM cannot be trusted any
-// more, storage can.
-static void fault_handler(void)
+static _Noreturn void fault(void)
 {
 	host_print("agent-mps2: fault, reset\n");
 	reset_now();
+}
+
+// A fault, or an interrupt that nobody switched on: RAM cannot be trusted any
+// more, storage can. The stack may be what is broken, so it starts anew.
+__attribute__((naked)) static void fault_handler(void)
+{
+	__asm__ volatile("msr msp, %0\n\tb %1" : : "r"(stack_top), "i"(fault));
 }
 
 size_t stack_peak(void)

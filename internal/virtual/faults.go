@@ -302,7 +302,7 @@ func clonedKey(_ *Board, alg **algorithm) (crypto.Signer, error) {
 
 // replayProof answers every prove with one signature, made for another nonce.
 func replayProof(b *Board, m smp.Message, _ int) (any, bool) {
-	if !enrollment(b, m, cmdProve) {
+	if !enrollment(b, m, cmdProve) || b.flash.state < stateInstalled {
 		return nil, false
 	}
 	if b.misery.proof == nil {

@@ -122,10 +122,14 @@ func (b *bench) infoAlgorithms(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) infoModel(context.Context) error {
-	switch {
-	case b.cfg.Model == "":
+func (b *bench) infoModel(ctx context.Context) error {
+	if b.cfg.Model == "" {
 		return outside("no model was named")
+	}
+	if err := b.look(ctx); err != nil {
+		return err
+	}
+	switch {
 	case b.facts.Model == nil:
 		return wrong("info", fmt.Sprintf("model %q", b.cfg.Model), "none")
 	case *b.facts.Model != b.cfg.Model:

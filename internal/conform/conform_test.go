@@ -164,7 +164,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"wrong-key": "csr/bytes", "bad-signature": "csr/bytes", "stale-csr": "csr/bytes", "foreign-csr": "csr/bytes",
 		"extra-attribute": "csr/bytes", "extra-rdn": "csr/bytes", "wrong-cn": "csr/bytes",
 		"chain-rots": "commit/accept", "chain-differs": "commit/read-back",
-		"prove-wrong-key": "prove/signature", "tls-wrong-key": "tls/accepts",
+		"prove-wrong-key": "prove/signature", "prove-replay": "prove/signature", "tls-wrong-key": "tls/accepts",
 		"reset-lies": "reset/boot", "reset-kills": "reset/boot", "forgets": "reset/boot", "uid-changes": "reset/boot",
 		"key-changes": "reset/boot", "unlocks": "locked/reset", "receipt-wrong-key": "locked/reads",
 	} {

@@ -25,12 +25,11 @@ type checkObject struct {
 	ID       string        `json:"id"`
 	Section  string        `json:"section"`
 	What     string        `json:"what"`
-	Verdict  string        `json:"verdict"` // ok, wrong, not-checked
+	Verdict  string        `json:"verdict"` // ok, wrong, not-checked; outside: there is nothing to check
 	Step     string        `json:"step,omitempty"`
 	Expected string        `json:"expected,omitempty"`
 	Got      string        `json:"got,omitempty"`
 	Reason   string        `json:"reason,omitempty"`
-	Outside  bool          `json:"outside,omitempty"` // not checked, for there is nothing to check
 	Bytes    []frameObject `json:"bytes,omitempty"`
 }
 
@@ -60,13 +59,26 @@ func (s *checkShow) frames(r conform.Result) []conform.Frame {
 // encode writes one object a line; whoever reads may go away.
 func (s *checkShow) encode(v any) { _ = json.NewEncoder(s.w).Encode(v) }
 
+// verdictWord is a verdict for scripts.
+func verdictWord(r conform.Result) string {
+	switch {
+	case r.Verdict == conform.OK:
+		return "ok"
+	case r.Verdict == conform.Wrong:
+		return "wrong"
+	case r.Outside:
+		return "outside"
+	}
+	return "not-checked"
+}
+
 // result shows one check.
 func (s *checkShow) result(r conform.Result) {
 	if s.json {
 		o := checkObject{
 			Event: "check", ID: r.ID, Section: r.Section, What: r.What, Step: r.Step, Expected: r.Expected, Got: r.Got,
-			Reason: r.Reason, Outside: r.Outside,
-			Verdict: map[conform.Verdict]string{conform.OK: "ok", conform.Wrong: "wrong", conform.NotChecked: "not-checked"}[r.Verdict],
+			Reason:  r.Reason,
+			Verdict: verdictWord(r),
 		}
 		for _, f := range s.frames(r) {
 			o.Bytes = append(o.Bytes, frameObject{sender(f, "station", "board"), hex.EncodeToString(f.Bytes)})

@@ -46,6 +46,9 @@ func newProduct(*globals) *cobra.Command {
 			baud, _, _ := p.Line()
 			fmt.Fprintf(c.OutOrStdout(), "product %s is right\n%d baud, profile %s, serial from %s\n",
 				p.Name(), baud, p.Profile(), p.SerialSource())
+			if firmware := p.Firmware(); firmware != "" {
+				fmt.Fprintln(c.OutOrStdout(), firmware)
+			}
 			return nil
 		},
 	})

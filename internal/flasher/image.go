@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -69,14 +70,7 @@ type Image struct {
 
 // ReadImage reads and checks an image file. Errors start with its path.
 func ReadImage(path string) (*Image, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > MaxImage {
-		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are read", path, ErrImage, info.Size(), MaxImage)
-	}
-	data, err := os.ReadFile(path)
+	data, err := readFile(path, MaxImage)
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +82,29 @@ func ReadImage(path string) (*Image, error) {
 	return img, nil
 }
 
+// readFile reads an ordinary file of at most limit bytes; of a longer one it
+// gives one byte more. A device or a pipe may never end, and is refused.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not an ordinary file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
 // Parse checks the bytes of an image file: header, sizes, tagged values, and
 // that the boot loader's digest in it is that of its content. It keeps data.
 func Parse(data []byte) (*Image, error) {
 	if len(data) > MaxImage {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are taken", ErrImage, len(data), MaxImage)
+		return nil, fmt.Errorf("%w: over %d bytes", ErrImage, MaxImage)
 	}
 	version, covered, err := parseHeader(data)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 
@@ -50,7 +49,8 @@ var (
 	versionText = regexp.MustCompile(`^[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,5}(\.[0-9]{1,10})?$`)
 )
 
-// maxSignature bounds a signature file, in bytes: DER over P-256 has 72.
+// maxSignature is how much of a signature file is read, in bytes: DER over P-256
+// has 72 at most, and what is longer does not verify.
 const maxSignature = 256
 
 // ReadManifest reads a manifest. With a key, its signature is checked before
@@ -76,14 +76,7 @@ func ReadManifest(path string, key *ecdsa.PublicKey) (*Manifest, error) {
 }
 
 func checkSignature(path string, text []byte, key *ecdsa.PublicKey) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSignature, err)
-	}
-	if info.Size() > maxSignature {
-		return fmt.Errorf("%s: %w: %d bytes are no signature", path, ErrSignature, info.Size())
-	}
-	sig, err := os.ReadFile(path)
+	sig, err := readFile(path, maxSignature)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}

@@ -180,4 +180,7 @@ func TestImageFiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := flasher.ReadImage(r.dir); err == nil || !strings.Contains(err.Error(), "not an ordinary file") {
+		t.Errorf("a folder: %v", err)
+	}
 }

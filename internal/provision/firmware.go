@@ -12,6 +12,7 @@ import (
 
 	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/flasher"
+	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
 	"provisioning.example/station/internal/smp"
 )
@@ -175,7 +176,7 @@ func (r *run) flashProgress() func(done, size int) {
 			return
 		}
 		shown = percent
-		note := fmt.Sprintf("Flash %s %s, %d %%", img.Name(), img.Version(), percent)
+		note := fmt.Sprintf("Flash %s %s, %d %%", record.Plain(img.Name(), 32), img.Version(), percent)
 		r.st.show(r, func(v *SlotView) { v.Note = note })
 	}
 }

@@ -348,3 +348,37 @@ func TestProductImage(t *testing.T) {
 		t.Error(errors.New("a broken image was taken"))
 	}
 }
+
+// TestExampleImage: the keys that stand commented out in the example hold, with
+// the files beside it.
+func TestExampleImage(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../testdata")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "product.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"image", "image_manifest", "release_key"} {
+		on := bytes.Replace(text, []byte("\n# "+key+" = "), []byte("\n"+key+" = "), 1)
+		if bytes.Equal(on, text) {
+			t.Errorf("the example does not show %s", key)
+		}
+		text = on
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := provision.LoadProduct(path)
+	if err != nil || !strings.Contains(p.Firmware(), "image pump.bin 2.4.1, 264 bytes, manifest signed by release-key.pem") {
+		t.Errorf("%v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pump.toml.sig"), []byte("signed, honestly"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provision.LoadProduct(path); err == nil || !strings.Contains(err.Error(), "image_manifest: ") || !strings.Contains(err.Error(), "not signed by the release key") {
+		t.Errorf("a wrong signature: %v", err)
+	}
+}

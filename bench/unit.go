@@ -12,8 +12,9 @@ import (
 )
 
 // commits is how many transactions a unit without a second try costs: its key,
-// what is to be signed, the certificate, the end, and the checkpoint over it.
-const commits = 5
+// what is to be signed, the certificate, its proof, the end, and the checkpoint
+// over it.
+const commits = 6
 
 const (
 	unitRounds = 3
@@ -24,7 +25,7 @@ const unitHow = `One posix agent at a time behind a pseudo-terminal that carries
 the line's speed; blank board to PASS under a signed checkpoint, from the
 station's first byte to its word. The sum is what no station can save: the bytes
 that crossed, the board's own time, the TPM's signatures, one fdatasync of one
-page for each of the five transactions. The board's time is taken at its end of
+page for each of the six transactions. The board's time is taken at its end of
 the line, without pace, from each request to its answer and from its answer to
 the reset to its boot log; a board that boots as fast as this one is 250 ms down,
 as Zephyr's are. Bytes that cross while it is down are not in the sum. Medians of
@@ -36,6 +37,8 @@ type unit struct {
 	wire  float64 // bytes
 	board float64 // computing and booting
 	tpm   float64 // signatures
+
+	retries int // requests that were sent again
 }
 
 // unitFigures is P1: one board at a time, on lines of different speeds in turn.
@@ -62,17 +65,21 @@ func unitFigures(ctx context.Context, p *plant) (*report, error) {
 	r := &report{
 		title: "P1, where a unit's time goes, seconds",
 		how:   unitHow,
-		head:  []string{"line", "total", "bytes", "bytes on the line", "board: compute and boot", "TPM signatures", "5 commits", "sum", "rest: the station"},
+		head:  []string{"line", "total", "bytes", "bytes on the line", "board: compute and boot", "TPM signatures", "6 commits", "sum", "rest: the station", "requests sent again"},
 	}
 	for _, baud := range bauds {
 		u := units[baud]
 		total := medianBy(u, func(u unit) float64 { return u.total })
 		wire := medianBy(u, func(u unit) float64 { return u.wire })
 		tpm := medianBy(u, func(u unit) float64 { return u.tpm })
+		retries := 0
+		for _, one := range u {
+			retries += one.retries
+		}
 		onLine := line.Time(int(wire), baud).Seconds()
 		sum := onLine + board + tpm + disk
 		r.rows = append(r.rows, []string{
-			speed(baud), seconds(total), fmt.Sprintf("%.0f", wire), seconds(onLine), seconds(board), seconds(tpm), seconds(disk), seconds(sum), seconds(total - sum),
+			speed(baud), seconds(total), fmt.Sprintf("%.0f", wire), seconds(onLine), seconds(board), seconds(tpm), seconds(disk), seconds(sum), seconds(total - sum), fmt.Sprint(retries),
 		})
 		if baud > 0 {
 			r.figures = append(r.figures, figure{
@@ -94,7 +101,7 @@ func speed(baud int) string {
 func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
 
 // unitsAt provisions some boards one behind the other on lines of one speed.
-func unitsAt(ctx context.Context, p *plant, baud int) (_ []unit, err error) {
+func unitsAt(ctx context.Context, p *plant, baud int) ([]unit, error) {
 	var ports []string
 	talks := map[string]*talk{}
 	for range unitBoards {
@@ -127,16 +134,13 @@ func unitsAt(ctx context.Context, p *plant, baud int) (_ []unit, err error) {
 	for _, e := range ends {
 		t := talks[e.Port]
 		t.mu.Lock()
-		if e.Retries > 0 {
-			err = fmt.Errorf("%s had to ask twice", e.Port)
-		}
 		out = append(out, unit{
 			total: e.at.Sub(t.begin).Seconds(), wire: float64(t.wire), board: t.board().Seconds(),
-			tpm: signing(log, t.begin, e.at).Seconds(),
+			tpm: signing(log, t.begin, e.at).Seconds(), retries: e.Retries,
 		})
 		t.mu.Unlock()
 	}
-	return out, err
+	return out, nil
 }
 
 // signing is the time the TPM signed between two moments.

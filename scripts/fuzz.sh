@@ -1,30 +1,66 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs every Go fuzz target for FUZZTIME (default 20s), one after the other.
-# What it finds is written into the package's testdata/fuzz and from then on
-# runs as a seed in the plain tests. Usage: fuzz.sh [TARGET-PATTERN]
-#
-# `make fuzz` runs it with the build flags that the caches are warm for.
+# Runs the Go fuzz targets, one after the other.
+#   fuzz.sh [TARGET-PATTERN]   each for FUZZTIME (default 20s)
+#   fuzz.sh --fixed            each for its executions in docs/fuzzing.md, from
+#                              nothing but the corpus in the tree
+# What is found is written into the room's testdata/fuzz and from then on runs
+# as a seed in the plain tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+fixed=false pattern=^Fuzz
+case ${1:-} in
+  --fixed) fixed=true ;;
+  ?*) pattern=$1 ;;
+esac
 fuzztime=${FUZZTIME:-20s}
-pattern=${1:-^Fuzz}
 
-# Only packages that have one are compiled; go test itself names the targets.
-mapfile -t packages < <(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -r dirname | sort -u)
-[ ${#packages[@]} -gt 0 ] || { echo "fuzz: there is no fuzz target" >&2; exit 2; }
+# "ROOM TARGET EXECUTIONS" a line.
+table() {
+  sed -nE 's/^\| `([^`]+)` \| `(Fuzz[A-Za-z0-9_]+)` \|.*\| ([0-9]+) \|$/\1 \2 \3/p' docs/fuzzing.md
+}
+rooms=$(table | cut -d' ' -f1 | uniq)
+[ -n "$rooms" ] || { echo "fuzz: docs/fuzzing.md has no table of targets" >&2; exit 2; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Coverage guides what is ours and what decodes for us. go test -fuzz would
+# instrument everything, and so compile all C below it once more.
+guided=()
+for packages in provisioning.example/station/... github.com/fxamacker/cbor/... github.com/pelletier/go-toml/...; do
+  guided+=("-gcflags=$packages=-d=libfuzzer")
+done
+
+# Runs one target; in --fixed without what earlier runs kept, so that each run
+# has the same work.
+run() {
+  local room=$1 target=$2 limit=$3 cache=${GOCACHE:-$(go env GOCACHE)}/fuzz/guided/$1
+  $fixed && cache=$work/$target
+  (cd "$room" && "$work/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$limit" \
+    -test.fuzzminimizetime=10s -test.fuzzcachedir="$cache") >"$work/log" 2>&1 || return 1
+  rm -rf "${work:?}/$target"
+}
 
 count=0 failed=()
-for package in "${packages[@]}"; do
-  # In an assignment, so that a package that does not build ends the script.
-  targets=$(go test -list "$pattern" "$package")
-  for target in $(grep -E '^Fuzz' <<<"$targets" || true); do
-    echo "== $package $target, $fuzztime"
+for room in $rooms; do
+  targets=$(table | sed -n "s|^$room ||p" | grep -E "$pattern" || true)
+  [ -n "$targets" ] || continue
+  go test -c "${guided[@]}" -o "$work/test" "./$room"
+  while read -r target executions; do
+    limit=$fuzztime
+    if $fixed; then limit=${executions}x; fi
     count=$((count + 1))
-    go test -run='^$' -fuzz="^$target\$" -fuzztime="$fuzztime" "$package" || failed+=("$package $target")
-  done
+    start=$SECONDS
+    if run "$room" "$target" "$limit"; then
+      echo "fuzz $room $target $limit: $((SECONDS - start)) s, $(grep -o 'total: [0-9]*' "$work/log" | tail -n 1 || true) inputs"
+    else
+      cat "$work/log"
+      failed+=("$room $target")
+    fi
+  done <<<"$targets"
 done
 
 [ "$count" -gt 0 ] || { echo "fuzz: no target matches $pattern" >&2; exit 2; }

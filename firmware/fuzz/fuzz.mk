@@ -3,11 +3,11 @@
 # UndefinedBehaviorSanitizer. Part of ../Makefile.
 #   make fuzz               every target, its fixed number of executions
 #   make fuzz-NAME RUNS=N   one of them; -1: until it finds something
-# A run is the same each time: one seed, one corpus. What makes a target fail is
-# left in $(OUT)/fuzz/NAME-crash-...
+# Every run has the same seed and the same corpus. What makes a target fail is left
+# in $(OUT)/fuzz/NAME-crash-...
 
 # Executions of each target. docs/fuzzing.md has the same numbers.
-FUZZ_RUNS := agent:8000 frame:60000 cbor:2000000 commit:20000 transfer:20000 store:2500
+FUZZ_RUNS := agent:8000 frame:60000 cbor:2000000 commit:20000 transfer:20000 store:2500 image:10000
 
 FUZZ_TARGETS := $(foreach t,$(FUZZ_RUNS),$(firstword $(subst :, ,$(t))))
 FUZZ_CC := clang

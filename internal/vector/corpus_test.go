@@ -30,8 +30,10 @@ func TestFuzzCorpus(t *testing.T) {
 	c.agent()
 	c.commit()
 	c.transfer()
+	c.image()
 	c.store()
 	c.enroll()
+	c.images()
 	c.files()
 	c.records()
 	c.tpm()
@@ -308,6 +310,28 @@ func (c corpus) transfer() {
 	c.c("transfer", "too large", []byte{0}, put(1, 0, 513, 1000, 0), put(1, 0, 10, 2049, 0), put(1, 0, 10, 9, 0))
 	c.c("transfer", "read an installed board", []byte{1}, get, []byte{8, 0xff, 0xff, 11, 0, 0}, first, []byte{13, 16}, first)
 	c.c("transfer", "nothing of nothing", []byte{0}, put(2, 0, 0, 0, 0), put(2, 0, 0, 5, 0), []byte{14})
+}
+
+// image makes uploads as a station sends them, and others.
+func (c corpus) image() {
+	payload := bytes.Repeat([]byte{7}, 200)
+	sized := func(b []byte) []byte { return append([]byte{byte(len(b))}, b...) }
+	ours, running := sized(payload), sized(payload[:64])
+	first, next := []byte{1, 0, 97}, []byte{1, 0xff, 128}
+	send := func(op byte, body obj) []byte { return append([]byte{op}, sized(c.cbor(body))...) }
+	state := send(0, obj{})
+	whole := bytes.Join([][]byte{first, next, next, state}, nil)
+	const sound, test, keep, reset = 24, 6, 14, 3
+	c.c("image", "tried and kept", []byte{sound}, ours, running, whole, []byte{test, reset}, state, []byte{10, reset})
+	c.c("image", "kept at once", []byte{sound}, ours, running, whole, []byte{keep, reset}, state)
+	c.c("image", "not confirmed", []byte{sound}, ours, running, whole, []byte{test, reset, reset}, state)
+	c.c("image", "chunk again, and a gap", []byte{sound}, ours, running, first, first, []byte{1, 60, 40}, next)
+	c.c("image", "on trial", []byte{sound | 4}, ours, running, whole, []byte{test, keep})
+	c.c("image", "locked", []byte{sound | 1}, ours, running, whole)
+	c.c("image", "locked and not verified", []byte{sound | 3}, ours, running, whole, []byte{test})
+	c.c("image", "slot of anything", []byte{0}, ours, sized(bytes.Repeat([]byte{0x3d, 0xb8, 0xf3, 0x96}, 30)), state)
+	c.c("image", "larger than the slot", []byte{sound}, ours, running, send(0x0c, obj{"off": 0, "len": 1 << 20, "data": payload[:40]}))
+	c.c("image", "erase while it comes in", []byte{sound}, ours, running, first, send(0x2c, obj{}), next)
 }
 
 // store makes flash as the agent leaves it.

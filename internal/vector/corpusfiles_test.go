@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/virtual"
 )
 
 // info is what a board says of itself.
@@ -51,14 +52,7 @@ func (c corpus) enroll() {
 		"states":               {{"state": 2}, {"state": 300}},
 		"a huge signature":     {{"sig": make([]byte, 2000)}},
 	} {
-		var data []byte
-		for i, a := range answers {
-			if i > 0 {
-				data = append(data, 0xff, 0xfe)
-			}
-			data = append(data, c.cbor(a)...)
-		}
-		c.seed("internal/enroll", "FuzzAnswers", name, data)
+		c.seed("internal/enroll", "FuzzAnswers", name, c.payloads(answers))
 	}
 	for name, text := range map[string]string{
 		"accepted": "20020000", "session present": "20020100", "not authorised": "20020005", "unknown code": "200200ff",
@@ -70,6 +64,51 @@ func (c corpus) enroll() {
 		}
 		c.seed("internal/enroll", "FuzzConnack", name, raw)
 	}
+}
+
+// images makes firmware images, manifests, and what boards say to an upload.
+func (c corpus) images() {
+	img := virtual.MakeImage(virtual.ImageVersion{Major: 2, Minor: 4, Revision: 7}, bytes.Repeat([]byte{7}, 200))
+	wrong := bytes.Clone(img)
+	wrong[len(wrong)-1] ^= 1
+	c.seed("internal/flasher", "FuzzParse", "plain", img)
+	c.seed("internal/flasher", "FuzzParse", "cut", img[:len(img)-1])
+	c.seed("internal/flasher", "FuzzParse", "another digest", wrong)
+	c.seed("internal/flasher", "FuzzParse", "header alone", img[:32])
+	sha := strings.Repeat("0a", 32)
+	for name, text := range map[string]string{
+		"whole":            "sha256 = \"" + sha + "\"\nversion = \"1.2.3\"\nmodel = \"m\"\nhardware = [\"1\", \"2\"]\n",
+		"capitals":         "sha256 = \"" + strings.ToUpper(sha) + "\"\nversion = \"1.2.3\"\nmodel = \"m\"\n",
+		"unknown key":      "sha256 = \"" + sha + "\"\nversion = \"1.2.3\"\nmodel = \"m\"\nsize = 7\n",
+		"a huge version":   "sha256 = \"" + sha + "\"\nversion = \"1.2.99999999\"\nmodel = \"m\"\n",
+		"no end of a text": "sha256 = \"",
+	} {
+		c.seed("internal/flasher", "FuzzManifest", name, []byte(text))
+	}
+	old := obj{"slot": 0, "version": "1.0.0", "hash": zeros, "active": true, "confirmed": true}
+	idle := obj{"images": []obj{old}}
+	for name, answers := range map[string][]obj{
+		"no images":         {{"rc": 8}},
+		"two run":           {{"images": []obj{old, old}}},
+		"a digest too long": {{"images": []obj{{"slot": 0, "hash": make([]byte, 65), "active": true}}}},
+		"never further":     {idle, {"buf_size": 512}, {"off": 0}},
+		"beyond the end":    {idle, {"buf_size": 512}, {"off": uint64(1) << 63}},
+		"too large":         {idle, {"buf_size": 512}, {"err": obj{"group": 1, "rc": 30}}},
+		"another digest":    {idle, {"buf_size": 512}, {"off": 280, "match": false}},
+		"not stored":        {idle, {"buf_size": 512}, {"off": 280, "match": true}, idle},
+		"on trial for ever": {{"images": []obj{{"slot": 0, "hash": zeros, "active": true}}}},
+	} {
+		c.seed("internal/flasher", "FuzzAnswers", name, c.payloads(answers))
+	}
+}
+
+// payloads joins answers as the targets cut them.
+func (c corpus) payloads(answers []obj) []byte {
+	var all [][]byte
+	for _, a := range answers {
+		all = append(all, c.cbor(a))
+	}
+	return bytes.Join(all, []byte{0xff, 0xfe})
 }
 
 // files makes what comes on a stick or out of a file: the examples of testdata.

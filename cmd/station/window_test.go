@@ -35,7 +35,9 @@ func newScreen(p *plant) *screen {
 		p.t.Fatal(err)
 	}
 	defer r.Close()
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
+	// Without -noreset the server starts anew, and drops who connects just then,
+	// whenever its last client leaves: the first question of xdotool does.
+	x := exec.Command("Xvfb", "-noreset", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp")
 	x.ExtraFiles = []*os.File{w}
 	p.start(x)
 	w.Close()

@@ -19,7 +19,8 @@ import (
 	"provisioning.example/station/internal/virtual"
 )
 
-// cutting is a line that breaks some time after a command was sent.
+// cutting is a line that breaks at a command: before the board hears it, or
+// some time after.
 type cutting struct {
 	smp.Stream
 	dec   smp.Decoder
@@ -30,12 +31,19 @@ type cutting struct {
 }
 
 func (c *cutting) Write(p []byte) (int, error) {
+	cut := false
 	c.dec.Feed(p, func(m []byte) {
 		if len(m) >= 8 && m[5] == c.group && m[7] == c.cmd && *c.left > 0 {
 			*c.left--
-			time.AfterFunc(c.after, func() { c.Stream.Close() })
+			cut = true
 		}
 	}, func([]byte) {})
+	switch {
+	case cut && c.after == 0:
+		return len(p), c.Stream.Close()
+	case cut:
+		time.AfterFunc(c.after, func() { c.Stream.Close() })
+	}
 	return c.Stream.Write(p)
 }
 

@@ -17,7 +17,7 @@ export GOFLAGS     := -buildvcs=false -tags=$(TAGS)
 export GOTOOLCHAIN := local
 export CGO_ENABLED := 1
 
-.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz screenshots bench bench-tools bench-test vulncheck clean
+.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz fuzz-fixed screenshots bench bench-tools bench-test vulncheck clean
 
 all: build
 
@@ -39,7 +39,7 @@ firmware:
 deps-%:
 	@scripts/install-deps.sh $*
 
-test: deps-test lint build firmware test-c test-go
+test: deps-test lint build firmware test-c fuzz-fixed test-go
 
 lint:
 	$(GO) vet ./...
@@ -58,7 +58,12 @@ test-go:
 	{ $(GO) test -json -race $(if $(CI),-count=1) ./internal/... ./ui/... || true; $(GO) test -json $(if $(CI),-count=1) ./cmd/... ./firmware/... || true; } > $$out; \
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
 
-# FUZZTIME 20s each; not part of the tests, whose seeds run in test-go.
+# Every fuzz target, in Go and in C, for its executions in docs/fuzzing.md.
+fuzz-fixed: deps-test
+	$(MAKE) -C firmware fuzz
+	scripts/fuzz.sh --fixed
+
+# Those in Go for FUZZTIME each, 20s.
 fuzz:
 	scripts/fuzz.sh
 

@@ -39,7 +39,7 @@ firmware:
 deps-%:
 	@scripts/install-deps.sh $*
 
-test: deps-test lint build firmware test-c fuzz-fixed test-go
+test: deps-test lint build firmware test-c test-go
 
 lint:
 	$(GO) vet ./...

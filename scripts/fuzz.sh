@@ -27,18 +27,16 @@ rooms=$(table | cut -d' ' -f1 | uniq)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Coverage guides what is ours and what decodes for us. go test -fuzz would
-# instrument everything, and so compile all C below it once more.
-guided=()
-for packages in provisioning.example/station/... github.com/fxamacker/cbor/... github.com/pelletier/go-toml/...; do
-  guided+=("-gcflags=$packages=-d=libfuzzer")
-done
+# What guides the mutations: the coverage of our own code in --fixed, where
+# instrumenting everything would compile all C below it once more; else of all.
+guide=-fuzz=.
+if $fixed; then guide=-gcflags=provisioning.example/station/...=-d=libfuzzer; fi
 
 # Runs one target; in --fixed without what earlier runs kept, so that each run
 # has the same work.
 run() {
-  local room=$1 target=$2 limit=$3 cache=${GOCACHE:-$(go env GOCACHE)}/fuzz/guided/$1
-  $fixed && cache=$work/$target
+  local room=$1 target=$2 limit=$3 cache=${GOCACHE:-$(go env GOCACHE)}/fuzz/provisioning.example/station/$1
+  if $fixed; then cache=$work/$target; fi
   (cd "$room" && "$work/test" -test.run='^$' -test.fuzz="^$target\$" -test.fuzztime="$limit" \
     -test.fuzzminimizetime=10s -test.fuzzcachedir="$cache") >"$work/log" 2>&1 || return 1
   rm -rf "${work:?}/$target"
@@ -48,7 +46,7 @@ count=0 failed=()
 for room in $rooms; do
   targets=$(table | sed -n "s|^$room ||p" | grep -E "$pattern" || true)
   [ -n "$targets" ] || continue
-  go test -c "${guided[@]}" -o "$work/test" "./$room"
+  go test -c "$guide" -o "$work/test" "./$room"
   while read -r target executions; do
     limit=$fuzztime
     if $fixed; then limit=${executions}x; fi

@@ -59,7 +59,7 @@ test-go:
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
 
 # Every fuzz target, in Go and in C, for its executions in docs/fuzzing.md.
-fuzz-fixed: deps-test
+fuzz-fixed: deps-test deps-fuzz
 	$(MAKE) -C firmware fuzz
 	scripts/fuzz.sh --fixed
 

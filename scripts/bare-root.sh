@@ -100,7 +100,7 @@ make_root() {
   fi
   command -v debootstrap >/dev/null || die "debootstrap is missing: apt-get install debootstrap"
   mirror=${mirror:-$(host_mirror)}
-  mirror=${mirror:-http://deb.debian.org/debian}
+  [ -n "$mirror" ] || die "the apt configuration here names no Debian mirror; give one with --mirror"
   keyring=${keyring:-$(host_keyring "$mirror")}
   keyring=${keyring:-/usr/share/keyrings/debian-archive-keyring.gpg}
   say "debootstrap $suite from $mirror"

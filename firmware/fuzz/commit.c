@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	rc = board_commit(&b, sha[0], flags & NAME_ANCHORS ? sha[1] : NULL, flags & NAME_REWORK ? sha[2] : NULL);
 	CHECK(rc == ENR_OK || b.agent.store.record.generation == generation, "stored, but answered with rc %d", rc);
 	if (rc == ENR_OK) {
+		fuzz_check_chain(&b);
 		check_stored(&b, ENR_PART_CHAIN, chain);
 		if (flags & NAME_ANCHORS)
 			check_stored(&b, ENR_PART_ANCHORS, anchors);

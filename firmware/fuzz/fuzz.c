@@ -208,8 +208,7 @@ static void check_secret(const struct enr_key *key, const uint8_t *answer, size_
 	CHECK(key->len == 0 || memmem(answer, n, key->data, key->len) == NULL, "the answer shows the key");
 }
 
-// A chain that is stored passes what commit checks.
-static void check_chain(const struct board *b)
+void fuzz_check_chain(const struct board *b)
 {
 	const struct enr_record *r = &b->agent.store.record;
 	struct enr_bytes chain = {NULL, r->len[ENR_PART_CHAIN]};
@@ -246,7 +245,7 @@ static void check_step(const struct board *b, const struct enr_record *before)
 		CHECK(s->got <= s->len && s->len <= b->config.max, "object %d: %u of %u bytes", i, s->got, s->len);
 	}
 	if (installed && before->state < ENR_LOCKED_STATE && r->generation != before->generation)
-		check_chain(b);
+		fuzz_check_chain(b);
 }
 
 void fuzz_message(struct board *b, struct enr_bytes message, bool framed)

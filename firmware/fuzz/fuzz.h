@@ -39,6 +39,9 @@ struct enr_bytes take(struct input *in, size_t n); // up to n bytes, as many as 
 // if the board gets into a state that no command leads to.
 void fuzz_message(struct board *b, struct enr_bytes message, bool framed);
 
+// Fails unless the chain that an installed board stores passes what commit checks.
+void fuzz_check_chain(const struct board *b);
+
 // Fails unless b answers, and would be the same board after a power cut.
 void fuzz_check(struct board *b);
 

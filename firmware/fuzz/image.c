@@ -157,10 +157,11 @@ static void send(struct rig *r, uint8_t cmd, bool write, struct enr_bytes payloa
 	fuzz_message(&r->b, (struct enr_bytes){message, ENR_SMP_HEADER + payload.len}, false);
 }
 
-// Sends a chunk of the image at 4 * off, or where the board stands.
+// Sends a chunk of the image at four times the first byte, or where the board
+// stands; the third byte may announce another size than the image has.
 static void send_chunk(struct rig *r, struct input *in)
 {
-	uint8_t where = take8(in), size = take8(in), sha[ENR_SHA256], payload[BOARD_BUFFER - 64];
+	uint8_t where = take8(in), size = take8(in), announced = take8(in), sha[ENR_SHA256], payload[BOARD_BUFFER - 64];
 	uint32_t off = where == 0xff ? r->images.got : 4u * where, n = size;
 	struct enr_writer w = {.buf = payload, .cap = sizeof payload};
 
@@ -176,7 +177,7 @@ static void send_chunk(struct rig *r, struct input *in)
 	enr_put_bytes(&w, r->image + off, n);
 	if (off == 0) {
 		enr_put_text(&w, "len");
-		enr_put_uint(&w, r->size);
+		enr_put_uint(&w, announced == 0 ? r->size : 4u * announced);
 		enr_put_text(&w, "sha");
 		enr_put_bytes(&w, sha, size & 1 ? sizeof sha : 5);
 	}

@@ -145,6 +145,9 @@ func (c corpus) wire() {
 		c.seed("internal/smp", "FuzzDecoder", name, b, uint16(5))
 		c.c("frame", name, []byte{1}, b)
 	}
+	full := c.pick(frames, "a buffer of 512 bytes").Fields["packet"]
+	c.c("frame", "full buffer", []byte{1}, full)
+	c.c("frame", "larger than the buffer", []byte{251}, full) // the target's receiver has 700 bytes less that
 	for _, name := range []string{"info, sequence 1", "answer of version 0 with rc 12", "fields at their largest", "reserved bit 7", "payload longer than announced"} {
 		c.seed("internal/smp", "FuzzParseMessage", name, c.pick(messages, name).Fields["message"])
 	}
@@ -317,7 +320,7 @@ func (c corpus) image() {
 	payload := bytes.Repeat([]byte{7}, 200)
 	sized := func(b []byte) []byte { return append([]byte{byte(len(b))}, b...) }
 	ours, running := sized(payload), sized(payload[:64])
-	first, next := []byte{1, 0, 97}, []byte{1, 0xff, 128}
+	first, next := []byte{1, 0, 97, 0}, []byte{1, 0xff, 128, 0}
 	send := func(op byte, body obj) []byte { return append([]byte{op}, sized(c.cbor(body))...) }
 	state := send(0, obj{})
 	whole := bytes.Join([][]byte{first, next, next, state}, nil)
@@ -325,7 +328,8 @@ func (c corpus) image() {
 	c.c("image", "tried and kept", []byte{sound}, ours, running, whole, []byte{test, reset}, state, []byte{10, reset})
 	c.c("image", "kept at once", []byte{sound}, ours, running, whole, []byte{keep, reset}, state)
 	c.c("image", "not confirmed", []byte{sound}, ours, running, whole, []byte{test, reset, reset}, state)
-	c.c("image", "chunk again, and a gap", []byte{sound}, ours, running, first, first, []byte{1, 60, 40}, next)
+	c.c("image", "chunk again, and a gap", []byte{sound}, ours, running, first, first, []byte{1, 60, 40, 0}, next)
+	c.c("image", "longer than announced", []byte{sound}, ours, running, []byte{1, 0, 64, 20}, next)
 	c.c("image", "on trial", []byte{sound | 4}, ours, running, whole, []byte{test, keep})
 	c.c("image", "locked", []byte{sound | 1}, ours, running, whole)
 	c.c("image", "locked and not verified", []byte{sound | 3}, ours, running, whole, []byte{test})

@@ -44,7 +44,7 @@ run() {
 
 count=0 failed=()
 for room in $rooms; do
-  targets=$(table | sed -n "s|^$room ||p" | grep -E "$pattern" || true)
+  targets=$(table | awk -v room="$room" -v pattern="$pattern" '$1 == room && $2 ~ pattern { print $2, $3 }')
   [ -n "$targets" ] || continue
   go test -c "$guide" -o "$work/test" "./$room"
   while read -r target executions; do

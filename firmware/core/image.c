@@ -282,6 +282,8 @@ static enum image_rc begin(struct enr_images *im, const struct enr_value *v)
 		return IMAGE_NO_FREE_SLOT;
 	if (v[UP_LEN].num > im->port->slot_size)
 		return IMAGE_TOO_LARGE;
+	if (v[UP_DATA].len > v[UP_LEN].num)
+		return IMAGE_OVERRUN; // before the slot is erased: nothing is lost for what is refused
 	im->receiving = false;
 	if (im->port->erase(im->port->ctx) != 0)
 		return IMAGE_ERASE_FAILED;

@@ -268,7 +268,7 @@ void test_image_offsets(void)
 	CHECK(send_chunk(&r, 0, head, UINT32_MAX, sha) == -30, "an image of 4 GiB");
 	CHECK(send_chunk(&r, 0, head, (uint64_t)UINT32_MAX + 1, sha) == -103, "an image of over 4 GiB");
 	CHECK(send_chunk(&r, 0, head, 99, sha) == -31, "more than was announced");
-	r.slots.erased = 0;
+	CHECK(r.slots.erased == 0, "a slot was erased %d times for what was refused", r.slots.erased);
 
 	CHECK(send_part(&r, 0, 100) == 96, "cut to whole units");
 	CHECK(r.slots.erased == 1, "erased");

@@ -270,6 +270,8 @@ func (b *Board) imageBegin(r *uploadRequest) (resumes bool, rc int) {
 		return false, rcNoFreeSlot
 	case *r.Len > uint64(b.cfg.SlotSize):
 		return false, rcImageTooLarge
+	case uint64(len(r.Data)) > *r.Len:
+		return false, rcDataOverrun // before the slot is erased
 	}
 	b.ram.upload = &upload{size: int(*r.Len), sha: r.SHA}
 	b.images.slots[1] = nil

@@ -136,6 +136,8 @@ func TestUpload(t *testing.T) {
 		{"too much", obj{"off": 200, "data": make([]byte, len(img)-199)}, -rcDataOverrun},
 		{"another one", obj{"off": 0, "len": len(img), "sha": []byte("other"), "data": img[:50]}, 50},
 		{"one without a name", obj{"off": 0, "len": len(img), "data": img[:60]}, 60},
+		{"more than was announced", obj{"off": 0, "len": 50, "sha": []byte("short"), "data": img[:64]}, -rcDataOverrun},
+		{"which costs the upload under way nothing", obj{"off": 60, "data": img[60:80]}, 80},
 		{"begins anew", obj{"off": 0, "len": len(img), "data": img[:40]}, 40},
 	} {
 		wantImage(t, c.what, up(c.body), c.want)

@@ -39,7 +39,7 @@ firmware:
 deps-%:
 	@scripts/install-deps.sh $*
 
-test: deps-test lint build firmware test-c test-go
+test: deps-test lint build firmware test-c fuzz-fixed test-go
 
 lint:
 	$(GO) vet ./...
@@ -59,7 +59,7 @@ test-go:
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
 
 # Every fuzz target, in Go and in C, for its executions in docs/fuzzing.md.
-fuzz-fixed: deps-test deps-fuzz
+fuzz-fixed: deps-test
 	$(MAKE) -C firmware fuzz
 	scripts/fuzz.sh --fixed
 

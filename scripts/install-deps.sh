@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs the packages that a goal needs and that are missing, and says what
-# and why. Usage: install-deps.sh build|demo|test|fuzz|bench|bench
+# and why. Usage: install-deps.sh build|demo|test|bench|bench
 set -euo pipefail
 
-goal=${1:?usage: install-deps.sh build|demo|test|fuzz|bench|bench}
+goal=${1:?usage: install-deps.sh build|demo|test|bench|bench}
 
 # package, goals it is for, what for
 table='
@@ -24,8 +24,8 @@ libxxf86vm-dev      build,demo,test  X11 headers for the window
 libwayland-dev      build,demo,test  Wayland headers for the window
 libxkbcommon-dev    build,demo,test  keyboard headers for the window
 make                test,bench       builds the device agent
-clang               fuzz             compiles the fuzz targets of the device agent
-libclang-rt-dev     fuzz             libFuzzer and the sanitizers for clang
+clang               test             compiles the fuzz targets of the device agent
+libclang-rt-dev     test             libFuzzer and the sanitizers for clang
 dpkg-dev            test,bench       unpacks the source package of mbedtls
 gcc-arm-none-eabi   test             builds the device agent for a Cortex-M3
 libnewlib-arm-none-eabi test         C library for that compiler

@@ -40,8 +40,13 @@ var (
 	}
 )
 
-// testSteps is how many segments the pictures have.
-const testSteps = 9
+// testSteps is how many segments the pictures have: those of the procedure.
+var testSteps = len(provision.Steps())
+
+// stepOf is the place of a step on the card.
+func stepOf(code string) int {
+	return slices.IndexFunc(provision.Steps(), func(s provision.StepInfo) bool { return s.Code == code })
+}
 
 // mixed is the state of the target pictures.
 func mixed() provision.Snapshot {
@@ -56,14 +61,14 @@ func mixed() provision.Snapshot {
 	}
 	s.Counters.Hour[8] = provision.Bucket{Passed: 5, Failed: 3}
 	s.Slots = []provision.SlotView{
-		{Slot: 1, State: provision.Pass, Serial: "SN-0000A101", Step: 9, Note: "entry 48" + nbsp + "211", Elapsed: 2900 * time.Millisecond, Attempt: 1, Entry: 48211},
-		{Slot: 2, State: provision.Fail, Serial: "SN-0000A102", Step: 5, Elapsed: 4100 * time.Millisecond, Attempt: 1, Fault: proveFault},
-		{Slot: 3, State: provision.Busy, Serial: "SN-0000A103", Step: 6, Note: "Rehearse the TLS handshake", Elapsed: 2200 * time.Millisecond, Attempt: 1},
-		{Slot: 4, State: provision.Busy, Serial: "SN-0000A104", Step: 1, Note: "Make the board's key", Elapsed: 1400 * time.Millisecond, Attempt: 2},
+		{Slot: 1, State: provision.Pass, Serial: "SN-0000A101", Step: testSteps, Note: "entry 48" + nbsp + "211", Elapsed: 2900 * time.Millisecond, Attempt: 1, Entry: 48211},
+		{Slot: 2, State: provision.Fail, Serial: "SN-0000A102", Step: stepOf("PROVE"), Elapsed: 4100 * time.Millisecond, Attempt: 1, Fault: proveFault},
+		{Slot: 3, State: provision.Busy, Serial: "SN-0000A103", Step: stepOf("REHEARSE"), Note: "Rehearse the TLS handshake", Elapsed: 2200 * time.Millisecond, Attempt: 1},
+		{Slot: 4, State: provision.Busy, Serial: "SN-0000A104", Step: stepOf("KEY"), Note: "Make the key", Elapsed: 1400 * time.Millisecond, Attempt: 2},
 		{Slot: 5, State: provision.Ready, Serial: "SN-0000A105", Step: -1, Note: "gw-2 rev C"},
 		{Slot: 6, State: provision.Scan, Step: -1, Note: "Board found. Scan its label."},
 		{Slot: 7, State: provision.Empty, Step: -1, Note: "Plug in a board"},
-		{Slot: 8, State: provision.Pass, Serial: "SN-0000A100", Step: 9, Note: "entry 48" + nbsp + "209", Elapsed: 3 * time.Second, Attempt: 1, Entry: 48209},
+		{Slot: 8, State: provision.Pass, Serial: "SN-0000A100", Step: testSteps, Note: "entry 48" + nbsp + "209", Elapsed: 3 * time.Second, Attempt: 1, Entry: 48209},
 	}
 	for i := range s.Slots {
 		if s.Slots[i].State != provision.Empty {
@@ -88,10 +93,10 @@ func idle() provision.Snapshot {
 
 func runningAll() provision.Snapshot {
 	s := idle()
-	notes := []string{"Find the board", "Make the board's key", "Check the request", "Record and sign", "Install the chain", "Prove the key", "Rehearse the TLS handshake", "Lock the board"}
+	steps := provision.Steps()
 	for i := range s.Slots {
 		v := &s.Slots[i]
-		v.State, v.Step, v.Note = provision.Busy, i, notes[i]
+		v.State, v.Step, v.Note = provision.Busy, i, steps[i].Name
 		v.Elapsed, v.Attempt = time.Duration(i*391+212)*time.Millisecond, 1
 	}
 	s.Ready = 0

@@ -26,11 +26,11 @@ fuzz:
 
 # New inputs go to the first directory; the tree's corpus is only read.
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(OUT)/fuzz/%
-	@rm -rf $(OUT)/fuzz/work/$*
-	@mkdir -p $(OUT)/fuzz/work/$*
+	@rm -rf $(OUT)/fuzz/found/$*
+	@mkdir -p $(OUT)/fuzz/found/$*
 	@echo "fuzz $*: $(call runs,$*) executions"
 	@FUZZ_VECTORS=../testdata/vectors ./$(OUT)/fuzz/$* -runs=$(call runs,$*) -seed=1 -reload=0 -max_len=4096 \
-		-timeout=20 -artifact_prefix=$(OUT)/fuzz/$*- $(OUT)/fuzz/work/$* fuzz/corpus/$* \
+		-timeout=20 -artifact_prefix=$(OUT)/fuzz/$*- $(OUT)/fuzz/found/$* fuzz/corpus/$* \
 		>$(OUT)/fuzz/$*.log 2>&1 || { tail -n 60 $(OUT)/fuzz/$*.log; exit 1; }
 
 $(FUZZ_TARGETS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/fuzz/fuzz/%.o $(FUZZ_OBJECTS) $(FUZZ_LIB)

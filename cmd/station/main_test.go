@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +123,14 @@ func (p *plant) startTPM() {
 	}
 	p.swtpm = c
 	p.t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
-	p.until("swtpm listens", func() bool { return exists(p.path("sock")) })
+	// The socket's name is there a moment before it takes connections.
+	p.until("swtpm listens", func() bool {
+		c, err := net.Dial("unix", p.path("sock"))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 // until waits for something observable.

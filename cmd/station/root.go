@@ -18,6 +18,7 @@ import (
 type globals struct {
 	home     string
 	operator string
+	approver string
 	logLevel string
 	json     bool
 	yes      bool
@@ -40,6 +41,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	f := root.PersistentFlags()
 	f.StringVar(&g.home, "home", defaultHome(), "the station's home folder (or STATION_HOME)")
 	f.StringVar(&g.operator, "operator", "", "who is at the bench (default os:NAME of the login)")
+	f.StringVar(&g.approver, "approver", "", "who approves what cannot be undone; not the operator")
 	f.StringVar(&g.logLevel, "log-level", "warn", "debug, info, warn or error, on standard error")
 	f.BoolVar(&g.json, "json", false, "machine-readable output on standard output")
 	f.BoolVar(&g.yes, "yes", false, "answer every question with yes")

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -204,7 +205,7 @@ func makeCrashBench(t *testing.T) string {
 	}
 	start(t, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state,
 		"--server", "type=unixio,path="+filepath.Join(dir, "sock"), "--flags", "not-need-init,startup-clear")
-	wait(t, filepath.Join(dir, "sock"))
+	waitFor(t, "swtpm listens", func() bool { return listens(filepath.Join(dir, "sock")) })
 	makeCrashKeys(t, dir)
 	agent, err := filepath.Abs("../../firmware/build/posix-agent")
 	if err != nil {
@@ -215,7 +216,7 @@ func makeCrashBench(t *testing.T) string {
 			"--uid", fmt.Sprintf("0badcafe%02x", i), "--model", "posix", "--prot", "7")
 	}
 	for i := range crashBoards {
-		wait(t, crashPort(dir, i))
+		waitFor(t, "an agent's port", func() bool { _, err := os.Stat(crashPort(dir, i)); return err == nil })
 	}
 	return dir
 }
@@ -230,21 +231,28 @@ func start(t *testing.T, name string, args ...string) {
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 }
 
-// wait waits until a file is there.
-func wait(t *testing.T, path string) {
+// listens reports whether somebody takes connections on a socket: its name is
+// there a moment earlier.
+func listens(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+}
+
+// waitFor polls for a condition that another process brings about.
+func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
+	for !is() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s does not appear", path)
+			t.Fatalf("waited in vain: %s", what)
 		}
 	}
 }

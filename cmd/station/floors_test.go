@@ -27,6 +27,7 @@ var floors = map[string][]string{
 	"internal/issuer":   {},
 	"internal/tpm":      {},
 	"internal/settings": {},
+	"internal/operator": {"internal/settings"},
 	"internal/vector":   {},
 	"assets":            {},
 	// floor 1
@@ -50,7 +51,7 @@ var floors = map[string][]string{
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/operator",
 	},
 	// beside
 	"firmware":    {"internal/vector"},
@@ -75,7 +76,7 @@ var only = map[string][]string{
 	"database/sql":                    {"internal/ledger", "internal/ledger/reader"},
 	"github.com/mattn/go-sqlite3":     {"internal/ledger", "internal/ledger/reader"},
 	"github.com/spf13/cobra":          {"cmd/station"},
-	"github.com/pelletier/go-toml/v2": {"internal/settings", "internal/issuer", "cmd/station", "internal/provision"},
+	"github.com/pelletier/go-toml/v2": {"internal/settings", "internal/issuer", "cmd/station", "internal/provision", "internal/operator"},
 }
 
 // external test packages may reach any room below the roof.

@@ -53,7 +53,7 @@ test-c:
 
 # Every skip fails, but for the reasons in .ci/skips.txt.
 test-go:
-	CGO_ENABLED=0 $(GO) build ./internal/audit ./internal/record
+	CGO_ENABLED=0 $(GO) build ./internal/audit ./internal/record ./internal/attest
 	set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
 	{ $(GO) test -json -race $(if $(CI),-count=1) ./internal/... ./ui/... || true; $(GO) test -json $(if $(CI),-count=1) ./cmd/... ./firmware/... || true; } > $$out; \
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out

@@ -26,6 +26,7 @@ var floors = map[string][]string{
 	"internal/record":   {},
 	"internal/issuer":   {},
 	"internal/tpm":      {},
+	"internal/attest":   {},
 	"internal/settings": {},
 	"internal/operator": {"internal/settings"},
 	"internal/vector":   {},
@@ -36,13 +37,13 @@ var floors = map[string][]string{
 	"internal/virtual":       {"internal/smp"},
 	"internal/ledger":        {"internal/record", "internal/ledger/reader"},
 	"internal/ledger/reader": {"internal/record"},
-	"internal/audit":         {"internal/record", "internal/issuer"},
+	"internal/audit":         {"internal/record", "internal/issuer", "internal/attest"},
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher",
 	},
-	"internal/authority": {"internal/tpm", "internal/issuer", "internal/ledger", "internal/record", "internal/settings"},
+	"internal/authority": {"internal/tpm", "internal/attest", "internal/issuer", "internal/ledger", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
 	// floor 3
@@ -72,7 +73,7 @@ var floors = map[string][]string{
 var only = map[string][]string{
 	"fyne.io/fyne/":                   {"ui", "assets", "cmd/station"},
 	"go.bug.st/serial":                {"internal/port"},
-	"github.com/google/go-tpm":        {"internal/tpm"},
+	"github.com/google/go-tpm":        {"internal/tpm", "internal/attest"},
 	"database/sql":                    {"internal/ledger", "internal/ledger/reader"},
 	"github.com/mattn/go-sqlite3":     {"internal/ledger", "internal/ledger/reader"},
 	"github.com/spf13/cobra":          {"cmd/station"},

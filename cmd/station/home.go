@@ -36,11 +36,15 @@ type homeConfig struct {
 	Bench map[string]string `toml:"bench,omitempty"`
 }
 
-// homeKeys name the station's keys in its TPM.
+// homeKeys name the station's keys in its TPM. A creation proves where its key
+// was made; homes made before the TPM was asked for one have none.
 type homeKeys struct {
-	CA         *tpm.KeyRef `toml:"ca,omitempty"`
-	Checkpoint *tpm.KeyRef `toml:"checkpoint,omitempty"`
-	Rework     *tpm.KeyRef `toml:"rework,omitempty"`
+	CA                 *tpm.KeyRef   `toml:"ca,omitempty"`
+	CACreation         *tpm.Creation `toml:"ca_creation,omitempty"`
+	Checkpoint         *tpm.KeyRef   `toml:"checkpoint,omitempty"`
+	CheckpointCreation *tpm.Creation `toml:"checkpoint_creation,omitempty"`
+	Rework             *tpm.KeyRef   `toml:"rework,omitempty"`
+	ReworkCreation     *tpm.Creation `toml:"rework_creation,omitempty"`
 }
 
 // home is the folder a station lives in.

@@ -114,23 +114,24 @@ func fillHome(ctx context.Context, g *globals, h *home, curve elliptic.Curve, pi
 	}
 	k := &h.cfg.Keys
 	for _, key := range []struct {
-		ref     **tpm.KeyRef
-		purpose tpm.Purpose
-		curve   elliptic.Curve
-		auth    []byte
+		ref      **tpm.KeyRef
+		creation **tpm.Creation
+		purpose  tpm.Purpose
+		curve    elliptic.Curve
+		auth     []byte
 	}{
-		{&k.CA, tpm.CA, curve, pin},
-		{&k.Checkpoint, tpm.Checkpoint, elliptic.P256(), auth},
-		{&k.Rework, tpm.Rework, elliptic.P256(), rework},
+		{&k.CA, &k.CACreation, tpm.CA, curve, pin},
+		{&k.Checkpoint, &k.CheckpointCreation, tpm.Checkpoint, elliptic.P256(), auth},
+		{&k.Rework, &k.ReworkCreation, tpm.Rework, elliptic.P256(), rework},
 	} {
 		if key.auth == nil {
 			continue
 		}
-		ref, err := b.tpm.CreateKey(ctx, key.purpose, key.curve, key.auth)
+		ref, creation, err := b.tpm.CreateKey(ctx, key.purpose, key.curve, key.auth)
 		if err != nil {
 			return unfit(fmt.Errorf("make the %s key in the TPM: %w", key.purpose, err), "is the TPM free, and does it have the curve?")
 		}
-		*key.ref = &ref
+		*key.ref, *key.creation = &ref, &creation
 	}
 	signer, err := b.tpm.Key(ctx, *k.Checkpoint, func() ([]byte, error) { return auth, nil })
 	if err != nil {

@@ -98,7 +98,7 @@ func TestCeremonyTPM(t *testing.T) {
 		}
 	}()
 	key := func(p tpm.Purpose, pin string) crypto.Signer {
-		ref, err := chip.CreateKey(t.Context(), p, elliptic.P256(), []byte(pin))
+		ref, _, err := chip.CreateKey(t.Context(), p, elliptic.P256(), []byte(pin))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -267,10 +267,10 @@ func makeCrashKeys(t *testing.T, dir string) {
 	defer dev.Close()
 	var k crashKeys
 	pin, _ := crashPIN()
-	if k.CA, err = dev.CreateKey(ctx, tpm.CA, elliptic.P256(), pin); err != nil {
+	if k.CA, _, err = dev.CreateKey(ctx, tpm.CA, elliptic.P256(), pin); err != nil {
 		t.Fatal(err)
 	}
-	if k.Checkpoint, err = dev.CreateKey(ctx, tpm.Checkpoint, elliptic.P256(), pin); err != nil {
+	if k.Checkpoint, _, err = dev.CreateKey(ctx, tpm.Checkpoint, elliptic.P256(), pin); err != nil {
 		t.Fatal(err)
 	}
 	ca, err := dev.Key(ctx, k.CA, crashPIN)

@@ -40,20 +40,22 @@ func (p Purpose) String() string {
 // and keeps it at the first free handle from 0x8100A000 on. auth is its PIN or
 // secret: 1 to 32 bytes, none of them zero. If the link breaks, CreateKey finds
 // out on the next one whether the key was kept; if it returns an error because
-// its context ended, a key may remain.
-func (t *TPM) CreateKey(ctx context.Context, p Purpose, curve elliptic.Curve, auth []byte) (KeyRef, error) {
+// its context ended, a key may remain. The Creation is kept beside the KeyRef
+// for the life of the key: without it nobody can prove later where the key was
+// made.
+func (t *TPM) CreateKey(ctx context.Context, p Purpose, curve elliptic.Curve, auth []byte) (KeyRef, Creation, error) {
 	template, err := keyTemplate(p, curve)
 	if err == nil {
 		err = checkAuth(auth)
 	}
 	if err != nil {
-		return KeyRef{}, fmt.Errorf("create the %s key: %w", p, err)
+		return KeyRef{}, Creation{}, fmt.Errorf("create the %s key: %w", p, err)
 	}
-	c := creation{template: template, auth: bytes.Clone(auth)}
-	if err := t.run(ctx, c.do); err != nil {
-		return KeyRef{}, fmt.Errorf("create the %s key: %w", p, err)
+	m := making{template: template, auth: bytes.Clone(auth)}
+	if err := t.run(ctx, m.do); err != nil {
+		return KeyRef{}, Creation{}, fmt.Errorf("create the %s key: %w", p, err)
 	}
-	return c.ref, nil
+	return m.ref, m.creation, nil
 }
 
 // checkAuth refuses what a TPM or go-tpm would silently take for another value:
@@ -96,29 +98,30 @@ func keyTemplate(p Purpose, curve elliptic.Curve) (tpm2.TPMTPublic, error) {
 	}, nil
 }
 
-// creation is a key on its way into the TPM.
-type creation struct {
+// making is a key on its way into the TPM.
+type making struct {
 	template tpm2.TPMTPublic
 	auth     []byte
-	ref      KeyRef // set once the TPM was told to keep the key
+	creation Creation // of the key made last
+	ref      KeyRef   // set once the TPM was told to keep the key
 }
 
 // do makes the key; after a lost link it first looks whether it had.
-func (c *creation) do(b *bus) error {
-	if c.ref.Handle != 0 {
-		public, err := b.readPublic(c.ref.Handle)
+func (m *making) do(b *bus) error {
+	if m.ref.Handle != 0 {
+		public, err := b.readPublic(m.ref.Handle)
 		if err == nil {
-			if name, err := nameOf(public); err == nil && name == c.ref.Name {
+			if name, err := nameOf(public); err == nil && name == m.ref.Name {
 				return nil
 			}
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		c.ref = KeyRef{}
+		m.ref = KeyRef{}
 	}
 	// The session is opened before the SRK is loaded: three objects at once
 	// are all that a chip may hold.
-	s, err := b.authorise(c.ref.SRK, nil)
+	s, err := b.authorise(m.ref.SRK, nil)
 	if err != nil {
 		return err
 	}
@@ -126,22 +129,22 @@ func (c *creation) do(b *bus) error {
 	if err != nil {
 		return err
 	}
-	key, name, err := c.make(b, s, root)
+	key, name, err := m.make(b, s, root)
 	if err := errors.Join(err, b.unload(root)); err != nil {
 		return err
 	}
-	return errors.Join(c.keep(b, key, KeyRef{Name: name, SRK: root.name}), b.flushIfLinked(key))
+	return errors.Join(m.keep(b, key, KeyRef{Name: name, SRK: root.name}), b.flushIfLinked(key))
 }
 
 // make creates the key under root and loads it.
-func (c *creation) make(b *bus, s *session, root storage) (tpm2.TPMHandle, Name, error) {
+func (m *making) make(b *bus, s *session, root storage) (tpm2.TPMHandle, Name, error) {
 	parent := tpm2.AuthHandle{Handle: root.handle, Name: tpm2.TPM2BName{Buffer: root.name[:]}, Auth: s}
 	made, err := tpm2.Create{
 		ParentHandle: parent,
 		InSensitive: tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{
-			UserAuth: tpm2.TPM2BAuth{Buffer: c.auth},
+			UserAuth: tpm2.TPM2BAuth{Buffer: m.auth},
 		}},
-		InPublic: tpm2.New2B(c.template),
+		InPublic: tpm2.New2B(m.template),
 	}.Execute(b)
 	if err != nil {
 		return 0, Name{}, b.fault("make the key", err)
@@ -150,12 +153,15 @@ func (c *creation) make(b *bus, s *session, root storage) (tpm2.TPMHandle, Name,
 	if err != nil {
 		return 0, Name{}, b.fault("make the key", err)
 	}
-	if !sameTemplate(public, c.template) {
+	if !sameTemplate(public, m.template) {
 		return 0, Name{}, errors.New("the TPM made another key than it was asked for")
 	}
 	name, err := nameOf(public)
 	if err != nil {
 		return 0, Name{}, err
+	}
+	if m.creation, err = newCreation(made.CreationHash, made.CreationTicket); err != nil {
+		return 0, Name{}, b.fault("make the key", err)
 	}
 	loaded, err := tpm2.Load{ParentHandle: parent, InPrivate: made.OutPrivate, InPublic: made.OutPublic}.Execute(b)
 	if err != nil {
@@ -165,12 +171,12 @@ func (c *creation) make(b *bus, s *session, root storage) (tpm2.TPMHandle, Name,
 }
 
 // keep persists the loaded key at the first free handle.
-func (c *creation) keep(b *bus, key tpm2.TPMHandle, ref KeyRef) error {
+func (m *making) keep(b *bus, key tpm2.TPMHandle, ref KeyRef) error {
 	var err error
 	if ref.Handle, err = b.freeHandle(); err != nil {
 		return err
 	}
-	c.ref = ref
+	m.ref = ref
 	_, err = tpm2.EvictControl{
 		Auth:             tpm2.TPMRHOwner,
 		ObjectHandle:     tpm2.NamedHandle{Handle: key, Name: tpm2.TPM2BName{Buffer: ref.Name[:]}},
@@ -189,10 +195,13 @@ func (b *bus) flushIfLinked(h tpm2.TPMHandle) error {
 	return b.flush(h)
 }
 
-// freeHandle returns the first handle from firstKey on that holds nothing.
-func (b *bus) freeHandle() (uint32, error) {
-	next := uint32(firstKey)
-	for next <= lastKey {
+// freeHandle returns the first handle for a key that holds nothing.
+func (b *bus) freeHandle() (uint32, error) { return b.free(firstKey, lastKey, "keys") }
+
+// free returns the first handle from first to last that holds nothing.
+func (b *bus) free(first, last uint32, what string) (uint32, error) {
+	next := first
+	for next <= last {
 		list, err := b.handles(next)
 		if err != nil {
 			return 0, err
@@ -207,5 +216,5 @@ func (b *bus) freeHandle() (uint32, error) {
 			return next, nil
 		}
 	}
-	return 0, fmt.Errorf("all handles from %#x to %#x are taken: remove keys that are no longer used", firstKey, lastKey)
+	return 0, fmt.Errorf("all handles from %#x to %#x are taken: remove %s that are no longer used", first, last, what)
 }

@@ -68,7 +68,7 @@ func TestDevice(t *testing.T) {
 	}
 	go tpm.own()
 	pin := []byte("1234")
-	ref, err := tpm.CreateKey(t.Context(), CA, elliptic.P256(), pin)
+	ref, _, err := tpm.CreateKey(t.Context(), CA, elliptic.P256(), pin)
 	if err != nil {
 		t.Fatal(err)
 	}

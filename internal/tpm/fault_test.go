@@ -220,7 +220,7 @@ func TestCreateOnce(t *testing.T) {
 			broke = broke || n == at
 			return verdict{lose: n == at}
 		})
-		ref, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin))
+		ref, _, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin))
 		if err != nil {
 			t.Fatalf("broken at command %d: %v", at, err)
 		}

@@ -47,16 +47,9 @@ func (t *TPM) Key(ctx context.Context, ref KeyRef, auth func() ([]byte, error)) 
 
 // find compares what stands at the handle with the reference.
 func (k *Key) find(b *bus) error {
-	public, err := b.readPublic(k.ref.Handle)
+	public, err := b.readKey(k.ref)
 	if err != nil {
 		return err
-	}
-	name, err := nameOf(public)
-	if err != nil {
-		return fmt.Errorf("%w: the handle holds another object (%w)", ErrNotFound, err)
-	}
-	if name != k.ref.Name {
-		return fmt.Errorf("%w: the handle holds another key, %s, expected was %s", ErrNotFound, name, k.ref.Name)
 	}
 	if k.public == nil {
 		if k.public, err = signingKey(public); err != nil {
@@ -161,8 +154,7 @@ type signing struct {
 	signature []byte
 }
 
-// do signs. An answer that may blame the session gets one more try in a new
-// one; a refused PIN never does.
+// do signs.
 func (s *signing) do(b *bus) error {
 	if s.key.checked != b.generation {
 		if err := s.key.find(b); err != nil {
@@ -176,26 +168,7 @@ func (s *signing) do(b *bus) error {
 	if err := checkAuth(secret); err != nil {
 		return err
 	}
-	for fresh := false; ; fresh = true {
-		err := s.once(b, secret)
-		var rc tpm2.TPMRC
-		switch {
-		case err == nil || !errors.As(err, &rc):
-			return err
-		case refused(err):
-			return fmt.Errorf("%w (%w)", ErrPIN, err)
-		case rc == tpm2.TPMRCLockout:
-			return b.lockout()
-		case fresh || putOff(rc):
-			return err
-		}
-		b.log.Debug("sign again in a new session", "err", err)
-		b.endSession()
-		// The handle may have been emptied behind our back.
-		if err := s.key.find(b); err != nil {
-			return err
-		}
-	}
+	return b.inSession(func() error { return s.once(b, secret) }, func() error { return s.key.find(b) })
 }
 
 // once sends TPM2_Sign (Part 3, section 20.2).

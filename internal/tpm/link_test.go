@@ -24,7 +24,7 @@ func TestSessionRenewed(t *testing.T) {
 	}
 	defer tpm.Close()
 	pin := []byte("1234")
-	ref, err := tpm.CreateKey(t.Context(), CA, elliptic.P256(), pin)
+	ref, _, err := tpm.CreateKey(t.Context(), CA, elliptic.P256(), pin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func recordAnswers(f *testing.F) [][]byte {
 	}
 	go tpm.own()
 	pin := func() ([]byte, error) { return []byte("1234"), nil }
-	ref, err := tpm.CreateKey(f.Context(), CA, elliptic.P256(), []byte("1234"))
+	ref, _, err := tpm.CreateKey(f.Context(), CA, elliptic.P256(), []byte("1234"))
 	if err != nil {
 		f.Fatal(err)
 	}

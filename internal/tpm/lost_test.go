@@ -31,7 +31,7 @@ func TestLost(t *testing.T) {
 		if err := m.Health(t.Context()); !errors.Is(err, tpm.ErrLost) {
 			t.Errorf("without a TPM: %v", err)
 		}
-		if _, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin)); !errors.Is(err, tpm.ErrLost) {
+		if _, _, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin)); !errors.Is(err, tpm.ErrLost) {
 			t.Errorf("without a TPM: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)

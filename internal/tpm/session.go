@@ -93,6 +93,31 @@ func (b *bus) salted(root storage) (*session, error) {
 	return s, nil
 }
 
+// inSession runs a command in the session. An answer that may blame the session
+// gets one more try in a new one, after look, since the handle may have been
+// emptied behind our back; a refused PIN never does.
+func (b *bus) inSession(command, look func() error) error {
+	for fresh := false; ; fresh = true {
+		err := command()
+		var rc tpm2.TPMRC
+		switch {
+		case err == nil || !errors.As(err, &rc):
+			return err
+		case refused(err):
+			return fmt.Errorf("%w (%w)", ErrPIN, err)
+		case rc == tpm2.TPMRCLockout:
+			return b.lockout()
+		case fresh || putOff(rc):
+			return err
+		}
+		b.log.Debug("try again in a new session", "err", err)
+		b.endSession()
+		if err := look(); err != nil {
+			return err
+		}
+	}
+}
+
 // endSession closes the session as far as the TPM still knows it.
 func (b *bus) endSession() {
 	s := b.session

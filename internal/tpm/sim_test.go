@@ -116,7 +116,7 @@ func TestSimulatorUnsaved(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.CreateKey(t.Context(), tpm.CA, kept.Public().(*ecdsa.PublicKey).Curve, []byte(pin)); err == nil {
+	if _, _, err := m.CreateKey(t.Context(), tpm.CA, kept.Public().(*ecdsa.PublicKey).Curve, []byte(pin)); err == nil {
 		t.Error("made a key that could not be saved")
 	}
 	if err := os.Rename(dir+".away", dir); err != nil {

@@ -42,6 +42,11 @@ var (
 	// ErrOtherTPM tells that the storage root key is not the pinned one: this
 	// is another TPM, it was cleared, or something sits on the bus.
 	ErrOtherTPM = errors.New("this is not the TPM that the key was made in")
+	// ErrCreation tells that a key's Creation is missing or not this TPM's.
+	ErrCreation = errors.New("the TPM cannot prove how the key was made")
+	// ErrCredential tells that a challenge is not for this TPM or not for its
+	// attestation key.
+	ErrCredential = errors.New("the challenge was made for another TPM or another attestation key")
 )
 
 // LockoutError tells that the TPM refuses every PIN, right or wrong, because

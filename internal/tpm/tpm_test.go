@@ -34,7 +34,7 @@ func fixed(auth string) func() ([]byte, error) {
 // newKey makes a key and finds it.
 func newKey(t *testing.T, m *tpm.TPM, p tpm.Purpose) *tpm.Key {
 	t.Helper()
-	ref, err := m.CreateKey(t.Context(), p, elliptic.P256(), []byte(pin))
+	ref, _, err := m.CreateKey(t.Context(), p, elliptic.P256(), []byte(pin))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestSign(t *testing.T) {
 					// Secrets of different lengths, the longest included,
 					// share one session.
 					auth := strings.Repeat("s", int(p)*10+2)
-					ref, err := m.CreateKey(t.Context(), p, curve, []byte(auth))
+					ref, _, err := m.CreateKey(t.Context(), p, curve, []byte(auth))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -180,7 +180,7 @@ func TestCreateRefuses(t *testing.T) {
 		"no curve":     {tpm.CA, nil, pin, "P-256 and P-384"},
 		"trailing nul": {tpm.CA, elliptic.P256(), "a\x00", "zero byte"},
 	} {
-		if _, err := m.CreateKey(t.Context(), c.p, c.curve, []byte(c.auth)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := m.CreateKey(t.Context(), c.p, c.curve, []byte(c.auth)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -497,7 +497,7 @@ func TestOwnerPassword(t *testing.T) {
 	}
 	raw.Close()
 	m := open(t, tpm.Config{Spec: "unix:" + s.socket})
-	_, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin))
+	_, _, err := m.CreateKey(t.Context(), tpm.CA, elliptic.P256(), []byte(pin))
 	if err == nil || !strings.Contains(err.Error(), "owner hierarchy of this TPM has a password") {
 		t.Errorf("%v", err)
 	}

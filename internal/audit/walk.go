@@ -21,6 +21,8 @@ type walker struct {
 	nextCheckpoint func() (record.StoredCheckpoint, error, bool)
 	pending        *record.StoredCheckpoint // the next one, not compared yet
 	covered        int64                    // entries of this epoch under its newest checkpoint
+	note           string                   // digest of that
+	before         ended
 	nextNode       func() (record.StoredNode, error, bool)
 	stopNodes      func()
 	lostNodes      bool // one finding is enough
@@ -88,6 +90,9 @@ func (w *walker) meaning(e record.Entry) {
 	if w.origin.Station != "" && body.Station != w.origin.Station {
 		w.wrong(e.Epoch, e.Seq, "entry", "is of station %s in the ledger of %s", body.Station, w.origin.Station)
 	}
+	if e.Epoch > 1 && e.Seq == 1 {
+		w.succeeds(e)
+	}
 	w.follow(w.ctx, e)
 	for _, what := range w.claims.Apply(e) {
 		w.wrong(e.Epoch, e.Seq, "claim", "%s", what)
@@ -100,6 +105,7 @@ func (w *walker) begin(epoch int) error {
 	if err := w.end(); err != nil {
 		return err
 	}
+	w.remember()
 	w.epoch, w.seq, w.tree, w.covered, w.origin, w.lostNodes = epoch, 0, frontier{}, 0, record.Origin{}, false
 	var nodes func() (record.StoredNode, error, bool)
 	w.stopNodes()
@@ -188,7 +194,7 @@ func (w *walker) checkpoint(stored record.StoredCheckpoint) {
 	if c.Root != w.tree.root() {
 		wrong("has a checkpoint of another history: entries before it were changed, removed or added after it was signed")
 	}
-	w.covered = c.Size
+	w.covered, w.note = c.Size, digestHex(stored.Note)
 	v := w.keys[c.Origin]
 	if v == nil {
 		w.report.Proven = false

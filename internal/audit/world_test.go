@@ -35,6 +35,7 @@ type world struct {
 	config     ledger.Config
 	root       *x509.Certificate
 	issuer     *x509.Certificate
+	rootKey    *ecdsa.PrivateKey
 	issuerKey  *ecdsa.PrivateKey
 	checkpoint *x509.Certificate
 	serial     int64
@@ -74,7 +75,7 @@ func ca(name string) *x509.Certificate {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	rootKey, checkpointKey := newKey(t), newKey(t)
-	w := &world{t: t, issuerKey: newKey(t), serial: 1 << 60}
+	w := &world{t: t, rootKey: rootKey, issuerKey: newKey(t), serial: 1 << 60}
 	w.root = certify(t, ca("root"), ca("root"), &rootKey.PublicKey, rootKey)
 	w.issuer = certify(t, ca("station"), w.root, &w.issuerKey.PublicKey, rootKey)
 	w.checkpoint = certify(t, &x509.Certificate{

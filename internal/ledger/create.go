@@ -50,12 +50,7 @@ func Create(ctx context.Context, c Config) error {
 
 // fill makes schema and first checkpoint in one transaction and flushes the file.
 func (l *Ledger) fill(ctx context.Context, path string) error {
-	root, err := tlog.TreeHash(0, nil)
-	if err != nil {
-		return err
-	}
-	c := record.Checkpoint{Origin: l.origin, Root: root}
-	note, err := c.Sign(l.signer)
+	c, note, err := l.emptyCheckpoint()
 	if err != nil {
 		return err
 	}
@@ -74,6 +69,17 @@ func (l *Ledger) fill(ctx context.Context, path string) error {
 		return err
 	}
 	return syncFile(path)
+}
+
+// emptyCheckpoint signs for the empty tree: it binds an epoch to its origin and key.
+func (l *Ledger) emptyCheckpoint() (c record.Checkpoint, note []byte, err error) {
+	root, err := tlog.TreeHash(0, nil)
+	if err != nil {
+		return c, nil, err
+	}
+	c = record.Checkpoint{Origin: l.origin, Root: root}
+	note, err = c.Sign(l.signer)
+	return c, note, err
 }
 
 func fillTables(ctx context.Context, db *sql.DB, c record.Checkpoint, note []byte) error {

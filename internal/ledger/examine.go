@@ -89,15 +89,16 @@ func (l *Ledger) examineCheckpoint(ctx context.Context) (record.Checkpoint, erro
 	return c, nil
 }
 
+// examineTree compares the tree of c's epoch with c, and the newest of its size entries with their hashes.
 func (l *Ledger) examineTree(ctx context.Context, c record.Checkpoint, size int64) error {
-	root, err := l.read.Root(ctx, l.origin.Epoch, c.Size)
+	root, err := l.read.Root(ctx, c.Origin.Epoch, c.Size)
 	if err != nil {
 		return err
 	}
 	if root != tlog.Hash(c.Root) {
 		return fmt.Errorf("the tree of the first %d entries is not the one its checkpoint was signed for", c.Size)
 	}
-	for e, err := range l.read.Raw(ctx, l.origin.Epoch, max(1, min(c.Size, size-examined))) {
+	for e, err := range l.read.Raw(ctx, c.Origin.Epoch, max(1, min(c.Size, size-examined))) {
 		if err != nil {
 			return err
 		}

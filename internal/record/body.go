@@ -122,6 +122,7 @@ type Body struct {
 	Origin      string `json:"origin,omitempty"`
 	Checkpoint  string `json:"checkpoint_sha256,omitempty"`
 	Size        int64  `json:"size,omitempty"`
+	Tree        string `json:"tree_sha256,omitempty"`
 	OffsetMilli int64  `json:"offset_ms,omitempty"`
 }
 

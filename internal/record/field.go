@@ -149,6 +149,7 @@ var fieldTable = []Field{
 	{"origin", Text, 128, "origin of another epoch or ledger", `"ulm/st-07/1"`},
 	{"checkpoint_sha256", Digest, 0, "checkpoint note (blob)", exDigest},
 	{"size", Number, 0, "tree size of that checkpoint, or bytes of a file", `4711`},
+	{"tree_sha256", Digest, 0, "root of the tree over all entries of the epoch that ended", exDigest2},
 	{"offset_ms", Signed, 0, "how far the clock was off, in milliseconds", `-4200`},
 }
 

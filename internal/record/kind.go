@@ -187,12 +187,12 @@ var kindTable = []Kind{
 	},
 	{Name: KindBackup, Doc: "a copy of the ledger was made and verified", Required: list("file file_sha256"), Optional: list("size from to checkpoint_sha256 detail")},
 	{
-		Name: KindRestored, Doc: "this ledger is a restored copy; a new epoch began",
-		Required: list("reason approver origin size checkpoint_sha256"), Optional: list("file file_sha256 nv detail"),
+		Name: KindRestored, Doc: "this ledger is a restored copy: a new epoch began, as with a handover",
+		Required: list("reason approver origin size checkpoint_sha256 count tree_sha256"), Optional: list("file file_sha256 nv detail"),
 	},
 	{
-		Name: KindHandover, Doc: "a new or cleared TPM; a new epoch began after the named checkpoint",
-		Required: list("reason approver origin size checkpoint_sha256"), Optional: list("tpm simulated nv detail"),
+		Name: KindHandover, Doc: "a new or cleared TPM: a new epoch began. origin, size and checkpoint_sha256 name the last checkpoint before it, count and tree_sha256 all entries",
+		Required: list("reason approver origin size checkpoint_sha256 count tree_sha256"), Optional: list("tpm simulated nv detail"),
 	},
 }
 

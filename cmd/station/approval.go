@@ -2,16 +2,41 @@
 
 package main
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"provisioning.example/station/internal/operator"
+)
 
 // approval names who approves what cannot be undone. It is somebody else than
-// who acts: four eyes.
+// who acts: four eyes. Where the station has a register of operators, it is one
+// of them, with the role and the PIN for it.
 func (g *globals) approval() (string, error) {
-	switch {
-	case g.approver == "":
+	if g.approver == "" {
 		return "", usage(errors.New("this needs somebody's approval"), "name who approves with --approver")
-	case g.approver == g.who():
+	}
+	h, err := openHome(g.home)
+	if err != nil {
+		return "", err
+	}
+	r, err := h.operators()
+	if err != nil {
+		return "", usage(err, "mend the register, or bring it back from a backup")
+	}
+	id := g.approver
+	if !r.Empty() {
+		p, err := g.identify(r, g.approver, g.approverPIN)
+		if err != nil {
+			return "", err
+		}
+		if !p.Role.May(operator.Approve) {
+			return "", usage(fmt.Errorf("%s is %s and may not %s", p.ID, p.Role, operator.Approve), "this is for "+operator.WhoMay(operator.Approve))
+		}
+		id = p.ID
+	}
+	if id == g.who() {
 		return "", usage(errors.New("who approves must be somebody else than who acts"), "see --approver and --operator")
 	}
-	return g.approver, nil
+	return id, nil
 }

@@ -18,6 +18,7 @@ import (
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/operator"
 	"provisioning.example/station/internal/port"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
@@ -33,7 +34,10 @@ type bench struct {
 	tpm     *tpm.TPM
 	ledger  *ledger.Ledger
 	reader  *reader.Reader
-	who     string
+	who     string // id of the operator
+	role    operator.Role
+	locked  *[]string // who was locked by wrong PINs and is not on record yet
+	signed  bool      // the login is on record, and a logout will be due
 	issuer  *issuer.Issuer
 	product *provision.Product
 	profile *issuer.Profile
@@ -52,7 +56,7 @@ func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{home: h, log: log, who: g.who()}
+	b := &bench{home: h, log: log, who: g.who(), locked: &g.locked}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -61,7 +65,17 @@ func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err := h.acquire(); err != nil {
 		return nil, err
 	}
-	return b, b.openLedger(ctx)
+	p, refused := g.signIn(h)
+	if refused != nil && len(g.locked) == 0 {
+		return nil, refused
+	}
+	if err := b.openLedger(ctx); err != nil {
+		return nil, errors.Join(refused, err)
+	}
+	if refused != nil {
+		return nil, refused // Close records who was locked
+	}
+	return b, b.signedIn(ctx, p)
 }
 
 func (b *bench) openLedger(ctx context.Context) error {
@@ -222,7 +236,7 @@ func loadProfile(h *home, name string) (*issuer.Profile, error) {
 func (b *bench) station(ctx context.Context, c provision.Config) (*provision.Station, error) {
 	c.Ledger, c.Reader, c.Issuer, c.Profile, c.Product = b.ledger, b.reader, b.issuer, b.profile, b.product
 	c.Operator, c.Software, c.ConfigDigest = b.who, software(), b.home.digest
-	c.Role, c.ReworkKeys, c.Log, c.Simulated, c.Fit = "technician", b.rework, b.log, b.tpm.Info().Simulated, b.diskFit
+	c.Role, c.ReworkKeys, c.Log, c.Simulated, c.Fit = string(cmp.Or(b.role, operator.Technician)), b.rework, b.log, b.tpm.Info().Simulated, b.diskFit
 	if c.Open == nil {
 		c.Open = b.openPort
 	}
@@ -244,6 +258,7 @@ func (b *bench) Close() error {
 	if b.ledger != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
+		errs = append(errs, b.signedOut(ctx))
 		if b.started {
 			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provisioning.example/station/internal/operator"
 	"provisioning.example/station/internal/port"
 )
 
@@ -24,6 +25,11 @@ type globals struct {
 	yes      bool
 	pin      secretFlags
 	bus      port.Bus
+
+	operatorPIN secretFlags
+	approverPIN secretFlags
+	action      operator.Action // what the command does that not everybody may
+	locked      []string        // ids that wrong PINs have just locked
 }
 
 // newRoot builds the command tree: one file per subcommand.
@@ -47,10 +53,15 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	f.BoolVar(&g.yes, "yes", false, "answer every question with yes")
 	f.StringVar(&g.pin.file, "pin-file", "", "file that holds the CA key's PIN")
 	f.IntVar(&g.pin.fd, "pin-fd", -1, "open descriptor that holds the CA key's PIN")
+	f.StringVar(&g.operatorPIN.file, "operator-pin-file", "", "file that holds the operator's PIN")
+	f.IntVar(&g.operatorPIN.fd, "operator-pin-fd", -1, "open descriptor that holds the operator's PIN")
+	f.StringVar(&g.approverPIN.file, "approver-pin-file", "", "file that holds the approver's PIN")
+	f.IntVar(&g.approverPIN.fd, "approver-pin-fd", -1, "open descriptor that holds the approver's PIN")
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) { g.action = actionOf(c) }
 	addWindow(root, g)
 	root.AddCommand(
 		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g),
-		newLedger(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newVersion(g),
+		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newVersion(g),
 	)
 	return root
 }

@@ -21,6 +21,9 @@ type secretFlags struct {
 	fd   int
 }
 
+// given says whether the secret comes without asking.
+func (s secretFlags) given() bool { return s.file != "" || s.fd >= 0 }
+
 // maxSecret bounds a secret, in bytes.
 const maxSecret = 128
 
@@ -56,7 +59,7 @@ func (s secretFlags) read(what string) ([]byte, error) {
 // readNew gets a secret that is being set: at a terminal it is asked for twice.
 func (s secretFlags) readNew(what string) ([]byte, error) {
 	first, err := s.read(what)
-	if err != nil || s.file != "" || s.fd >= 0 {
+	if err != nil || s.given() {
 		return first, err
 	}
 	again, err := s.read(what + ", once more")

@@ -106,13 +106,14 @@ func (l *linted) extension(oid ...int) presence {
 	return absent
 }
 
-// lint holds a draft against its profile: the lifetime and usage it promises
-// and every extension it names.
-func (p *Profile) lint(cert *x509.Certificate) error {
-	if life := cert.NotAfter.Sub(cert.NotBefore) + time.Second; life != p.lifetime {
-		return fmt.Errorf("lint: lifetime %v; profile %s says %v", life, p.name, p.lifetime)
+// Lint holds a certificate, or a draft of one, against its profile: the lifetime
+// and usage it promises, every extension it names, and what the service it is
+// for demands.
+func (p *Profile) Lint(cert *x509.Certificate) error {
+	if err := p.lintValidity(cert); err != nil {
+		return err
 	}
-	if cert.KeyUsage != p.keyUsage || !slices.Equal(cert.ExtKeyUsage, p.extUsage) {
+	if cert.KeyUsage != p.base.keyUsage || !slices.Equal(cert.ExtKeyUsage, p.base.extUsage) {
 		return fmt.Errorf("lint: key usage is not that of profile %s", p.name)
 	}
 	for _, e := range p.extensions {
@@ -122,6 +123,23 @@ func (p *Profile) lint(cert *x509.Certificate) error {
 		if !found {
 			return fmt.Errorf("lint: extension %s with %s is missing", e.Id, hex.EncodeToString(e.Value))
 		}
+	}
+	l := &linted{Certificate: cert}
+	for _, r := range p.base.rules {
+		if !r.holds(l) {
+			return fmt.Errorf("lint: broken rule of profile %s: %s (%s)", p.base.name, r.what, r.source)
+		}
+	}
+	return nil
+}
+
+func (p *Profile) lintValidity(cert *x509.Certificate) error {
+	life := cert.NotAfter.Sub(cert.NotBefore) + time.Second
+	switch {
+	case p.Expires() && life != p.lifetime:
+		return fmt.Errorf("lint: lifetime %v; profile %s says %v", life, p.name, p.lifetime)
+	case !p.Expires() && !cert.NotAfter.Equal(noExpiry):
+		return fmt.Errorf("lint: it ends at %s; profile %s says never", cert.NotAfter.Format(time.RFC3339), p.name)
 	}
 	return nil
 }

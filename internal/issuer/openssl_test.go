@@ -78,8 +78,8 @@ func TestOpenSSLCertificate(t *testing.T) {
 		"NIST CURVE: P-256",
 		"X509v3 Key Usage: critical\n                Digital Signature\n",
 		"X509v3 Extended Key Usage: \n                TLS Web Client Authentication\n",
-		"X509v3 Subject Key Identifier: \n                " + colons(cert.Parsed.SubjectKeyId),
-		"X509v3 Authority Key Identifier: \n                " + colons(w.intermediate.SubjectKeyId),
+		"X509v3 Subject Key Identifier: \n                " + octets(cert.Parsed.SubjectKeyId),
+		"X509v3 Authority Key Identifier: \n                " + octets(w.intermediate.SubjectKeyId),
 		"X509v3 Subject Alternative Name: \n                DNS:42.pumps.example, URI:urn:dev:org:32473-0a0b\n",
 		"1.3.6.1.4.1.32473.1: \n                ..pumps\n",
 	} {
@@ -96,7 +96,7 @@ func TestOpenSSLCertificate(t *testing.T) {
 	}
 }
 
-func colons(b []byte) string {
+func octets(b []byte) string {
 	var parts []string
 	for _, x := range b {
 		parts = append(parts, strings.ToUpper(string("0123456789abcdef"[x>>4])+string("0123456789abcdef"[x&15])))

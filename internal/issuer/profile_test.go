@@ -36,8 +36,8 @@ func TestBuiltinProfile(t *testing.T) {
 		t.Errorf("unknown profile: %v", err)
 	}
 	const want = `{"base":"mtls","days":365,"backdate":"1h","algorithms":["ES256","ES384","EdDSA","RS256"],` +
-		`"subject":{"country":"","organization":"","organizational_unit":"","state":"","locality":"","common_name":"{serial}","serial_number":""},` +
-		`"san":{"dns":[],"uri":[]},"extension":[]}`
+		`"subject":{"country":"","organization":"","organizational_unit":"","state":"","locality":"","common_name":"{serial}","serial_number":"","dn_qualifier":""},` +
+		`"san":{"dns":[],"uri":[],"hardware_type":"","hardware_serial":""},"extension":[]}`
 	if got := string(p.Canonical()); got != want {
 		t.Errorf("the digest in every ledger changes: canonical form is\n%s\nwant\n%s", got, want)
 	}
@@ -87,7 +87,24 @@ func TestProfileRefused(t *testing.T) {
 		{"[nosuch]\nx = 1", "1", "unknown key nosuch; allowed: base"},
 		{"days = ", "1", "allowed: TOML"},
 		{"days = 100\ndays = 100", "2", "allowed: TOML"},
-		{"\nbase = 'idevid'", "2", "base: \"idevid\" is not a built-in profile; allowed: mtls"},
+		{"\nbase = 'nosuch'", "2", "base: \"nosuch\" is not a built-in profile; allowed: mtls, idevid, aws, azure, short"},
+		{"base = 'idevid'\ndays = 365", "2", "days: 365; allowed: 0: a certificate of idevid does not end"},
+		{"base = 'mtls'\ndays = 0", "2", "days: 0; allowed: 90 to 365"},
+		{"base = 'short'\ndays = 91", "2", "days: 91; allowed: 1 to 90"},
+		{"base = 'short'\ndays = 0", "2", "days: 0; allowed: 1 to 90"},
+		{"base = 'idevid'\n[subject]\nserial_number = ''", "3", "it is empty, and idevid needs it"},
+		{"base = 'idevid'\n[subject]\nserial_number = 'same'", "3", "the same for every unit"},
+		{"base = 'aws'\n[subject]\nserial_number = ''", "3", "aws needs it"},
+		{"base = 'aws'\nalgorithms = ['EdDSA']", "2", "allowed: ES256, ES384, RS256"},
+		{"base = 'aws'\n[subject]\ncommon_name = 'a thing {serial}'", "3", "allowed: a thing name of AWS IoT"},
+		{"base = 'azure'\n[subject]\ncommon_name = 'Dev-{serial}'", "3", "allowed: a registration ID of Azure DPS"},
+		{"base = 'azure'\nalgorithms = ['ES256', 'EdDSA']", "2", "\"EdDSA\"; allowed: ES256, ES384, RS256"},
+		{"[subject]\ncommon_name = '{serial|upper}'", "2", "{serial|lower} is allowed"},
+		{"[san]\nhardware_type = '1.3.6.1.4.1.32473.5'", "2", "stands without san.hardware_serial"},
+		{"[san]\nhardware_serial = '{serial}'", "2", "stands without san.hardware_type"},
+		{"[san]\nhardware_type = 'x'\nhardware_serial = '{serial}'", "2", "not numbers"},
+		{"[san]\nhardware_type = '1.3.6.1.4.1.32473.5'\nhardware_serial = 'all'", "3", "the same for every unit"},
+		{"[subject]\ndn_qualifier = '*'", "2", "PrintableString"},
 		{"backdate = '25h'", "1", "backdate: \"25h\"; allowed: \"0s\" to \"24h\""},
 		{"backdate = '-1s'", "1", "backdate:"},
 		{"backdate = '1500ms'", "1", "whole seconds"},
@@ -128,6 +145,31 @@ func TestProfileRefused(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "profiles/x.toml:"+c.line+": ") || !strings.Contains(err.Error(), c.what) ||
 			!strings.Contains(err.Error(), "allowed: ") {
 			t.Errorf("%q:\n got %v\nwant line %s and %q", c.text, err, c.line, c.what)
+		}
+	}
+}
+
+// TestServiceRefusesUnit fills templates with what a cloud would not take.
+func TestServiceRefusesUnit(t *testing.T) {
+	for _, c := range []struct{ profile, serial, want string }{
+		{"aws", "SN-1", ""},
+		{"aws", "SN 1", "no thing name"},
+		{"aws", "SN/1", "no thing name"},
+		{"aws", strings.Repeat("1", 65), "allowed: 1 to 64"},
+		{"azure", "SN-1", ""}, // written in small letters
+		{"azure", "sn:1.2_3", ""},
+		{"azure", "sn-1-", "letter or digit at the end"},
+		{"azure", "sn/1", "no registration ID"},
+		{"azure", "sñ", "no registration ID"},
+	} {
+		p, err := issuer.BuiltinProfile(c.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cn, err := p.SubjectCN(issuer.Unit{Serial: c.serial})
+		if c.want == "" && (err != nil || c.profile == "azure" && cn != strings.ToLower(c.serial)) ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s with serial %q: %q, %v, want %q", c.profile, c.serial, cn, err, c.want)
 		}
 	}
 }

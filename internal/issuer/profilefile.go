@@ -44,8 +44,11 @@ var settings = []struct{ key, allowed string }{
 	{"subject.locality", "text"},
 	{"subject.common_name", "text"},
 	{"subject.serial_number", "text"},
+	{"subject.dn_qualifier", "text"},
 	{"san.dns", "a list of texts"},
 	{"san.uri", "a list of texts"},
+	{"san.hardware_type", "text: an object identifier"},
+	{"san.hardware_serial", "text"},
 	{"extension.oid", "text, in an [[extension]] table"},
 	{"extension.value", "text, in an [[extension]] table"},
 }

@@ -17,8 +17,12 @@ import (
 // template is text with variables, in parts.
 type template []part
 
-// part is either literal text or the name of a variable.
-type part struct{ literal, variable string }
+// part is either literal text or the name of a variable, perhaps to be written
+// in small letters.
+type part struct {
+	literal, variable string
+	lower             bool
+}
 
 // unitVariables are the variables every unit has.
 var unitVariables = []string{"serial", "uid", "model"}
@@ -41,11 +45,15 @@ func parseTemplate(text string, check func(string) error) (template, error) {
 		if !open {
 			break
 		}
-		name, tail, closed := strings.Cut(after, "}")
+		inside, tail, closed := strings.Cut(after, "}")
+		name, how, changed := strings.Cut(inside, "|")
 		if !closed || !isToken(name) {
 			return nil, fmt.Errorf("%q has a { without the name of a variable and }", clip(text))
 		}
-		t = append(t, part{variable: name})
+		if changed && how != "lower" {
+			return nil, fmt.Errorf("%q: {%s|%s} is unknown, {%s|lower} is allowed", clip(text), name, clip(how), name)
+		}
+		t = append(t, part{variable: name, lower: changed})
 		rest = tail
 	}
 	if check != nil && t.constant() {
@@ -74,6 +82,9 @@ func (t template) expand(u Unit) (string, error) {
 		v := u.value(p.variable)
 		if v == "" {
 			return "", fmt.Errorf("unit %q has no %q, which the profile needs", clip(u.Serial), p.variable)
+		}
+		if p.lower {
+			v = strings.ToLower(v)
 		}
 		b.WriteString(v)
 	}
@@ -145,6 +156,26 @@ var subjectFields = []subjectField{
 		func(c *SubjectConfig) *string { return &c.SerialNumber },
 		func(n *pkix.Name, v string) { n.SerialNumber = v },
 	},
+	{
+		"dn_qualifier", "text or template of PrintableString characters, up to 64 bytes", printableUpTo(64),
+		func(c *SubjectConfig) *string { return &c.DNQualifier },
+		func(n *pkix.Name, v string) {
+			n.ExtraNames = append(n.ExtraNames, pkix.AttributeTypeAndValue{Type: oidDNQualifier, Value: v})
+		},
+	},
+}
+
+// oidDNQualifier is id-at-dnQualifier (RFC 5280 A.1), DistinguishedNameQualifier
+// in AWS's templates.
+var oidDNQualifier = asn1.ObjectIdentifier{2, 5, 4, 46}
+
+func subjectFieldNamed(key string) *subjectField {
+	for i := range subjectFields {
+		if subjectFields[i].key == key {
+			return &subjectFields[i]
+		}
+	}
+	return nil
 }
 
 func textUpTo(most int) func(string) error {

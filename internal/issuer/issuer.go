@@ -49,6 +49,7 @@ type Issuer struct {
 	chain   []*x509.Certificate
 	signer  crypto.Signer
 	scheme  scheme
+	fixed   fixed
 	lintKey *ecdsa.PrivateKey // throw-away key of the signer's curve: signs what is only looked at
 	now     func() time.Time
 	rand    io.Reader
@@ -62,8 +63,9 @@ type scheme struct {
 	longest    int    // bytes of the longest DER ECDSA-Sig-Value
 }
 
-// New checks that the chain holds and that the signer is the key of its first
-// certificate. Dates are looked at when a certificate is made, not here.
+// New verifies every link of the chain, once for all certificates that will be
+// made, and that the signer is the key of its first certificate. Dates are
+// looked at when a certificate is made, not here.
 func New(c Config) (*Issuer, error) {
 	if len(c.Chain) < 2 || c.Signer == nil {
 		return nil, errors.New("issuer: an intermediate, its root and a key are needed")
@@ -75,7 +77,7 @@ func New(c Config) (*Issuer, error) {
 	if !ok || !public.Equal(c.Chain[0].PublicKey) {
 		return nil, fmt.Errorf("issuer: the key is not the one certified as %q", c.Chain[0].Subject)
 	}
-	i := &Issuer{chain: slices.Clone(c.Chain), signer: c.Signer, now: c.Now, rand: c.Rand}
+	i := &Issuer{chain: slices.Clone(c.Chain), fixed: fixedPart(c.Chain), signer: c.Signer, now: c.Now, rand: c.Rand}
 	switch public.Curve {
 	case elliptic.P256():
 		i.scheme = scheme{crypto.SHA256, x509.ECDSAWithSHA256, algorithmNamed("ES256").identifier, 72}
@@ -95,34 +97,6 @@ func New(c Config) (*Issuer, error) {
 		return nil, fmt.Errorf("issuer: make the throw-away key: %w", err)
 	}
 	return i, nil
-}
-
-// checkChain checks every link and what RFC 5280 4.2.1 demands of issuers. A
-// root without keyUsage passes: `openssl req -x509` makes it so, and the boards
-// demand keyUsage only of what they are given.
-func checkChain(chain []*x509.Certificate) error {
-	for n, c := range chain {
-		issuer, usage := c, c.KeyUsage // the root issues itself
-		if n+1 < len(chain) {
-			issuer = chain[n+1]
-		} else if usage == 0 {
-			usage = x509.KeyUsageCertSign
-		}
-		switch {
-		case !c.BasicConstraintsValid || !c.IsCA || usage&x509.KeyUsageCertSign == 0:
-			return fmt.Errorf("%q may not issue certificates: basicConstraints CA:TRUE and keyUsage keyCertSign are needed", c.Subject)
-		case c.MaxPathLen >= 0 && (c.MaxPathLen > 0 || c.MaxPathLenZero) && n > c.MaxPathLen:
-			return fmt.Errorf("%q allows %d issuers below it, there are %d", c.Subject, c.MaxPathLen, n)
-		case n == 0 && len(c.SubjectKeyId) == 0:
-			return fmt.Errorf("%q has no subjectKeyIdentifier (RFC 5280 4.2.1.2)", c.Subject)
-		case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
-			return fmt.Errorf("%q was not issued by %q", c.Subject, issuer.Subject)
-		}
-		if err := c.CheckSignatureFrom(issuer); err != nil {
-			return fmt.Errorf("%q was not issued by %q: %w", c.Subject, issuer.Subject, err)
-		}
-	}
-	return nil
 }
 
 // Draft is a certificate before its signature: looked at, ready to be recorded.
@@ -202,7 +176,7 @@ func (i *Issuer) Prepare(p *Profile, r *Request, u Unit) (*Draft, error) {
 	if err := i.lint(cert, r.spki); err != nil {
 		return nil, fmt.Errorf("prepare certificate: %w", err)
 	}
-	if err := p.Lint(cert); err != nil {
+	if err := p.lint(cert); err != nil {
 		return nil, fmt.Errorf("prepare certificate: %w", err)
 	}
 	return &Draft{
@@ -246,7 +220,7 @@ func (i *Issuer) template(p *Profile, r *Request, u Unit) (*x509.Certificate, er
 	t := &x509.Certificate{
 		SerialNumber: serial, NotBefore: notBefore, NotAfter: notAfter,
 		SignatureAlgorithm: i.scheme.algorithm,
-		KeyUsage:           p.base.keyUsage, ExtKeyUsage: p.base.extUsage,
+		KeyUsage:           p.keyUsage, ExtKeyUsage: p.extUsage,
 		SubjectKeyId: KeyIdentifier(r.rawSPKI),
 	}
 	return t, p.fill(t, u)
@@ -265,9 +239,6 @@ func (i *Issuer) validity(p *Profile) (notBefore, notAfter time.Time, err error)
 		if notBefore.Before(c.NotBefore) {
 			notBefore = c.NotBefore
 		}
-	}
-	if !p.Expires() {
-		return notBefore, noExpiry, i.Suits(p)
 	}
 	notAfter = notBefore.Add(p.lifetime - time.Second)
 	for _, c := range i.chain {

@@ -5,7 +5,6 @@ package issuer
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -31,7 +30,9 @@ type Certificate struct {
 // Sign signs exactly these TBS bytes, prepared now or recorded before a crash.
 // It signs nothing but a device's certificate by this very issuer for the key
 // with this digest: the TBS is parsed and linted before the key is touched.
-// The result was parsed again, linted and its chain verified up to the root.
+// The result was parsed again, linted and verified: its signature, over exactly
+// these bytes, under the key that the chain certifies, and today's date against
+// that of every issuer.
 //
 // Signing twice gives two signatures over the same certificate contents; that
 // is safe after a lost answer, since the serial number stays the same.
@@ -46,13 +47,9 @@ func (i *Issuer) Sign(ctx context.Context, tbs []byte, spki [32]byte) (*Certific
 	}
 	h := i.scheme.hash.New()
 	h.Write(tbs)
-	digest := h.Sum(nil)
-	signature, err := i.signDigest(ctx, digest)
+	signature, err := i.signDigest(ctx, h.Sum(nil))
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate %s: %w", serial, err)
-	}
-	if !ecdsa.VerifyASN1(i.signer.Public().(*ecdsa.PublicKey), digest, signature) {
-		return nil, fmt.Errorf("sign certificate %s: the key returned a signature that does not verify", serial)
 	}
 	der, err := i.assemble(tbs, signature)
 	if err != nil {
@@ -61,7 +58,8 @@ func (i *Issuer) Sign(ctx context.Context, tbs []byte, spki [32]byte) (*Certific
 	return i.check(der, tbs, spki)
 }
 
-// check is what a certificate goes through between the key and the world.
+// check is what a certificate goes through between the key and the world. The
+// key is trusted with nothing: its signature is verified in what is about to leave.
 func (i *Issuer) check(der, tbs []byte, spki [32]byte) (*Certificate, error) {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -78,23 +76,6 @@ func (i *Issuer) check(der, tbs []byte, spki [32]byte) (*Certificate, error) {
 		return nil, fmt.Errorf("check certificate %s: %w", serial, err)
 	}
 	return &Certificate{DER: der, Parsed: cert, Serial: serial, SHA256: sha256.Sum256(der)}, nil
-}
-
-// Verify verifies a device's certificate now, through the issuer's chain.
-func (i *Issuer) Verify(cert *x509.Certificate) error {
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(i.Root())
-	for _, c := range i.chain[:len(i.chain)-1] {
-		between.AddCert(c)
-	}
-	_, err := cert.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: i.now(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return fmt.Errorf("chain does not hold: %w", err)
-	}
-	return nil
 }
 
 // parseTBS parses bytes to be signed by giving them a signature of zeros.

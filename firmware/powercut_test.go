@@ -123,12 +123,19 @@ func (k *cutter) killDuring(ctx context.Context, t *testing.T, write func(contex
 	// A key takes 68 stores of 4 bytes, a commit here about 370, the erasure of
 	// the old copy 2,048 more.
 	limit := 1 + k.random.IntN([]int{75, 400, 2500}[k.random.IntN(3)])
-	d := k.b.attach(ctx, t)
-	d.watch(t, copiesAt, copiesEnd-copiesAt)
+	return k.c.cutDuring(ctx, t, k.b, copiesAt, copiesEnd-copiesAt, limit, write)
+}
+
+// cutDuring kills the board at a store to a range of its memory, while it is
+// asked to do something; true: it had answered before it came so far.
+func (c *talk) cutDuring(ctx context.Context, t *testing.T, b *emulated, from, size, limit int, do func(context.Context) error) bool {
+	t.Helper()
+	d := b.attach(ctx, t)
+	d.watch(t, from, size)
 	dying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done, stopped := make(chan error, 1), make(chan error, 1)
-	go func() { done <- write(dying) }()
+	go func() { done <- do(dying) }()
 	go func() {
 		var err error
 		for n := 0; err == nil && n < limit; n++ {
@@ -141,19 +148,19 @@ func (k *cutter) killDuring(ctx context.Context, t *testing.T, write func(contex
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.b.kill(t)
+		b.kill(t)
 		cancel()
 		if <-done == nil {
 			t.Fatal("the board answered before it had stored all")
 		}
-		_ = k.c.client.Close() // of a line that is gone
+		_ = c.client.Close() // of a line that is gone
 		return false
 	case err := <-done:
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.b.kill(t)
-		_ = k.c.client.Close() // the same
+		b.kill(t)
+		_ = c.client.Close() // the same
 		return true
 	}
 }

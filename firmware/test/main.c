@@ -51,6 +51,8 @@ static const struct {
 	{"image offsets", test_image_offsets},
 	{"image bounds", test_image_bounds},
 	{"image refusals", test_image_refusals},
+	{"slots, power cut", test_slots_power_cut},
+	{"slots, refusals", test_slots_refusals},
 };
 
 int main(int argc, char **argv)

@@ -79,5 +79,7 @@ void test_image_upload(void);
 void test_image_offsets(void);
 void test_image_bounds(void);
 void test_image_refusals(void);
+void test_slots_power_cut(void);
+void test_slots_refusals(void);
 
 #endif

@@ -3,16 +3,42 @@
 #include "../template/board.h"
 #include "heap.h"
 #include "mps2.h"
+#include "slots.h"
 
 // Of root.S: a DER certificate, or nothing.
 extern const uint8_t root_der[];
 extern const uint32_t root_size;
 
+// What a boot loader of its own would do before this program, and in an image
+// has done. False when there is nothing to start.
+static bool boot(struct slots *s)
+{
+	if (enr_crypto_init() != ENR_OK || !slots_open(s))
+		return false;
+	if (runs_from_rom()) {
+		if (!slots_boot(s))
+			return false;
+		if (slots_load(s))
+			start_program((const uint32_t *)(uintptr_t)SLOTS_CODE);
+	}
+	slots_find_version(s);
+	return true;
+}
+
 const struct board *board_start(void)
 {
 	static struct board b;
+	static struct slots slots;
+	static struct enr_images images;
+	static struct enr_image_port image_port;
 
+	if (!boot(&slots)) {
+		host_print("agent-mps2: no image to start, or the memory failed\n");
+		return NULL;
+	}
 	uart_start();
+	slots_port(&slots, &image_port);
+	images.port = &image_port;
 	b = (struct board){
 		.port = {
 			.send = uart_send,
@@ -24,7 +50,9 @@ const struct board *board_start(void)
 		},
 		.model = "mps2",
 		.hw = "qemu-mps2-an385",
-		.fw = "1.0.0",
+		.fw = slots.version,
+		.other = enr_images_command,
+		.other_ctx = &images,
 		.prot = 0, // nothing protects a key in an emulator's file
 	};
 	if (root_size > 0)

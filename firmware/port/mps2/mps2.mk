@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The agent for QEMU's mps2-an385, and the template for a port of yours.
-#   make mps2                   build/agent-mps2.elf
+#   make mps2                   build/agent-mps2.elf, and build/agent-mps2.bin: the same
+#                               program for an image, linked for where images run
 #   make mps2 ROOT=root.der MPS2_ELF=pinned.elf   with a pinned root
 #   make mps2 MEASURE=1         build/agent-mps2-measure.elf tells QEMU its heap and stack
 #   make sizes                  what core and agent take on a Cortex-M3
@@ -18,9 +19,13 @@ MPS2_OBJECTS := $(MPS2_SOURCES:%.c=$(MPS2_OBJ)/%.o)
 MPS2_ROOT := $(MPS2_ELF:.elf=-root.o)
 TEMPLATE := $(wildcard port/template/*.c)
 
+MPS2_IMAGE := $(MPS2_ELF:.elf=.bin)
+# As SLOTS_CODE in port/mps2/slots.h.
+MPS2_CODE := 0x20000
+
 .PHONY: mps2 sizes template arm-compiler
 
-mps2: $(MPS2_ELF) $(MPS2_OBJ)/port/template/board.o
+mps2: $(MPS2_ELF) $(MPS2_IMAGE) $(MPS2_OBJ)/port/template/board.o
 
 sizes: $(MPS2_ELF)
 	$(ARM)size -t $(filter $(MPS2_OBJ)/core/%,$(MPS2_OBJECTS))
@@ -35,10 +40,10 @@ $(MPS2_LIB): $(MBEDTLS)/library/psa_crypto.c | arm-compiler
 		FILES="$(MB_FILES)" CC=$(ARM)gcc AR=$(ARM)ar \
 		CFLAGS="-std=c11 -w $(MPS2_FLAGS) -Iport/mps2 -Icrypto -I$(MBEDTLS)/include"
 
-$(MPS2_OBJ)/%.o: %.c | $(MBEDTLS)/library/psa_crypto.c arm-compiler
+$(MPS2_OBJ)/%.o: %.c Makefile port/mps2/mps2.mk | $(MBEDTLS)/library/psa_crypto.c arm-compiler
 	@mkdir -p $(@D)
 	@echo "CC $< (Cortex-M3)"
-	@$(ARM)gcc -std=c11 $(WARN) -Iport/mps2 $(INCLUDE) -MMD -MP -c $(MPS2_FLAGS) $(if $(MEASURE),-DMEASURE) -o $@ $<
+	@$(ARM)gcc -std=c11 $(WARN) -Iport/mps2 $(IMAGES) $(INCLUDE) -MMD -MP -c $(MPS2_FLAGS) $(if $(MEASURE),-DMEASURE) -o $@ $<
 
 # Another ROOT is another file: this object is made each time.
 .PHONY: $(if $(ROOT),$(MPS2_ROOT))
@@ -46,10 +51,13 @@ $(MPS2_ROOT): port/mps2/root.S $(ROOT) | arm-compiler
 	@mkdir -p $(@D)
 	@$(ARM)gcc $(MPS2_CPU) $(if $(ROOT),-DROOT_DER='"$(ROOT)"') -c -o $@ $<
 
-$(MPS2_ELF): $(MPS2_OBJECTS) $(MPS2_ROOT) $(MPS2_LIB) port/mps2/mps2.ld
+$(MPS2_ELF) $(MPS2_IMAGE:.bin=-image.elf): $(MPS2_OBJECTS) $(MPS2_ROOT) $(MPS2_LIB) port/mps2/mps2.ld
 	@echo "LD $@"
 	@$(ARM)gcc $(MPS2_FLAGS) --specs=nano.specs -nostartfiles -T port/mps2/mps2.ld -Wl,--gc-sections,--fatal-warnings \
-		-o $@ $(filter %.o %.a,$^)
+		-Wl,--defsym=code_base=$(if $(filter %-image.elf,$@),$(MPS2_CODE),0) -o $@ $(filter %.o %.a,$^)
+
+$(MPS2_IMAGE): %.bin: %-image.elf
+	@$(ARM)objcopy -O binary $< $@
 
 # The skeleton compiles for this machine as well.
 template: $(TEMPLATE:%.c=$(OUT)/plain/%.o)

@@ -7,9 +7,10 @@
 // PSRAM is plain memory. The rules of NOR flash are kept here: erase sets bytes
 // to FF, and a unit is programmed only while it is erased.
 //
-//	    0  one-time page: "MPS2-OTP", length of the uid u32, uid
-//	 4096  copy 0
-//	12288  copy 1
+//	     0  one-time page: "MPS2-OTP", length of the uid u32, uid
+//	  4096  the agent's copies 0 and 1, two blocks each
+//	 20480  the boot loader's pages 0 and 1, a block each
+//	 65536  image files 0 and 1, 256 KiB each
 //
 // The one-time page is this board's silicon: what makes two files two boards. A
 // new file (all 0) or an erased one (all FF) gets a uid of 12 random bytes at
@@ -21,9 +22,22 @@
 
 #include <string.h>
 
-enum { BLOCK = 4096, AREA = 2 * BLOCK, UID_SIZE = 12, UID_MAX = 32 };
+enum { BASE = 0x21000000, BLOCK = 4096, COPY_SIZE = 2 * BLOCK, IMAGES_AT = 65536, UID_SIZE = 12, UID_MAX = 32 };
 
-_Static_assert(ENR_STORE_SIZE(BOARD_OBJECT_MAX) <= AREA, "a copy fits into its erase blocks");
+_Static_assert(ENR_STORE_SIZE(BOARD_OBJECT_MAX) <= COPY_SIZE, "a copy fits into its erase blocks");
+
+// The areas by their numbers; each is of whole erase blocks that nothing else is
+// in.
+static const struct {
+	uint32_t at, size;
+} areas[NVM_AREAS] = {
+	[NVM_COPY] = {BLOCK, COPY_SIZE},
+	[NVM_COPY + 1] = {BLOCK + COPY_SIZE, COPY_SIZE},
+	[NVM_BOOT] = {BLOCK + 2 * COPY_SIZE, BLOCK},
+	[NVM_BOOT + 1] = {2 * BLOCK + 2 * COPY_SIZE, BLOCK},
+	[NVM_IMAGE] = {IMAGES_AT, NVM_IMAGE_SIZE},
+	[NVM_IMAGE + 1] = {IMAGES_AT + NVM_IMAGE_SIZE, NVM_IMAGE_SIZE},
+};
 
 struct one_time {
 	uint32_t magic[2]; // written last
@@ -31,8 +45,7 @@ struct one_time {
 	uint8_t uid[UID_MAX];
 };
 
-#define ONE_TIME ((volatile struct one_time *)(uintptr_t)0x21000000)
-#define AREAS ((volatile uint8_t *)(uintptr_t)(0x21000000 + BLOCK))
+#define ONE_TIME ((volatile struct one_time *)(uintptr_t)BASE)
 
 static const union {
 	char text[8];
@@ -84,17 +97,17 @@ bool nvm_start(struct enr_bytes *uid)
 	return true;
 }
 
-// Where n bytes at off of a copy are; NULL when it has none there.
-static volatile uint8_t *place(unsigned copy, uint32_t off, size_t n)
+// Where n bytes at off of an area are; NULL when it has none there.
+static volatile uint8_t *place(unsigned area, uint32_t off, size_t n)
 {
-	if (copy > 1 || off > AREA || n > AREA - off)
+	if (area >= NVM_AREAS || off > areas[area].size || n > areas[area].size - off)
 		return NULL;
-	return AREAS + copy * AREA + off;
+	return (volatile uint8_t *)(uintptr_t)(BASE + areas[area].at + off);
 }
 
-int nvm_read(void *ctx, unsigned copy, uint32_t off, uint8_t *data, size_t n)
+int nvm_read(void *ctx, unsigned area, uint32_t off, uint8_t *data, size_t n)
 {
-	const volatile uint8_t *p = place(copy, off, n);
+	const volatile uint8_t *p = place(area, off, n);
 
 	(void)ctx;
 	for (size_t i = 0; p != NULL && i < n; i++)
@@ -102,9 +115,9 @@ int nvm_read(void *ctx, unsigned copy, uint32_t off, uint8_t *data, size_t n)
 	return p != NULL ? 0 : -1;
 }
 
-int nvm_program(void *ctx, unsigned copy, uint32_t off, const uint8_t *data, size_t n)
+int nvm_program(void *ctx, unsigned area, uint32_t off, const uint8_t *data, size_t n)
 {
-	volatile uint32_t *p = (volatile uint32_t *)(volatile void *)place(copy, off, n);
+	volatile uint32_t *p = (volatile uint32_t *)(volatile void *)place(area, off, n);
 
 	(void)ctx;
 	if (p == NULL || off % ENR_FLASH_UNIT != 0 || n % ENR_FLASH_UNIT != 0)
@@ -123,12 +136,12 @@ int nvm_program(void *ctx, unsigned copy, uint32_t off, const uint8_t *data, siz
 	return 0;
 }
 
-int nvm_erase(void *ctx, unsigned copy)
+int nvm_erase(void *ctx, unsigned area)
 {
-	volatile uint32_t *p = (volatile uint32_t *)(volatile void *)place(copy, 0, AREA);
+	volatile uint32_t *p = (volatile uint32_t *)(volatile void *)place(area, 0, 0);
 
 	(void)ctx;
-	for (size_t i = 0; p != NULL && i < AREA / sizeof *p; i++)
+	for (size_t i = 0; p != NULL && i < areas[area].size / sizeof *p; i++)
 		p[i] = UINT32_MAX;
 	barrier();
 	return p != NULL ? 0 : -1;

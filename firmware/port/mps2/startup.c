@@ -7,6 +7,7 @@ enum { SYSTICK_CONTROL = 0xe000e010, SYSTICK_RELOAD = 0xe000e014, SYSTICK_VALUE 
 enum { SYSTICK_ON = 1, SYSTICK_INTERRUPT = 2, SYSTICK_CPU_CLOCK = 4 };
 enum { RESET_DELAY_MS = 250 }; // as Zephyr: the answer gets out first
 
+#define VTOR REGISTER(0xe000ed08) // where the vector table is; 0 after a reset
 #define AIRCR REGISTER(0xe000ed0c)
 #define AIRCR_SYSRESETREQ 0x05fa0004u // with the key that the register asks for
 
@@ -60,6 +61,19 @@ size_t stack_peak(void)
 	while (p < stack_top && *p == PAINT)
 		p++;
 	return (size_t)(stack_top - p) * sizeof *p;
+}
+
+bool runs_from_rom(void)
+{
+	return VTOR == 0;
+}
+
+// As a reset would, from another table.
+_Noreturn void start_program(const uint32_t *vectors)
+{
+	VTOR = (uint32_t)(uintptr_t)vectors;
+	__asm__ volatile("dsb\n\tisb\n\tmsr msp, %0\n\tbx %1" : : "r"(vectors[0]), "r"(vectors[1]) : "memory");
+	__builtin_unreachable();
 }
 
 // A reset by software leaves RAM as it was, on silicon too: all of it is

@@ -22,6 +22,11 @@ struct board {
 	struct enr_bytes uid;  // from the silicon
 	struct enr_bytes root; // pinned root certificate, DER; data NULL: none
 	uint8_t prot;
+
+	// Groups that are not the agent's, as in enr_config: images (core/image.h).
+	// NULL: none.
+	int (*other)(void *ctx, const struct enr_message *request, uint8_t *answer, size_t cap);
+	void *other_ctx;
 };
 
 // Starts clocks, console and flash, and whatever the crypto library needs

@@ -30,6 +30,8 @@ static void configure(const struct board *b)
 		.buffer = BOARD_BUFFER,
 		.staging = staging,
 		.max = BOARD_OBJECT_MAX,
+		.other = b->other,
+		.other_ctx = b->other_ctx,
 	};
 }
 

@@ -45,9 +45,8 @@ type bench struct {
 	started bool   // the start entry is on record, and a stop entry will be due
 }
 
-// openLedger opens a home for work on its ledger: lock, TPM, checkpoint key.
-// It needs no PIN.
-func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
+// openBare reads a home and locks it.
+func openBare(g *globals) (*bench, error) {
 	log, err := g.logger()
 	if err != nil {
 		return nil, err
@@ -56,16 +55,22 @@ func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{home: h, log: log, who: g.who(), locked: &g.locked}
+	return &bench{home: h, log: log, who: g.who(), locked: &g.locked}, h.acquire()
+}
+
+// openLedger opens a home for work on its ledger: lock, TPM, checkpoint key.
+// It needs no PIN.
+func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
+	b, err := openBare(g)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			b.Close()
 		}
 	}()
-	if err := h.acquire(); err != nil {
-		return nil, err
-	}
-	p, refused := g.signIn(h)
+	p, refused := g.signIn(b.home)
 	if refused != nil && len(g.locked) == 0 {
 		return nil, refused
 	}
@@ -80,6 +85,9 @@ func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
 
 func (b *bench) openLedger(ctx context.Context) error {
 	h := b.home
+	if exists(h.handoverPath()) {
+		return unfit(errors.New("a handover to a new TPM was interrupted"), "finish it with: station handover")
+	}
 	if err := b.openTPM(ctx); err != nil {
 		return err
 	}
@@ -92,7 +100,7 @@ func (b *bench) openLedger(ctx context.Context) error {
 	}
 	signer, err := b.tpm.Key(ctx, *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return auth, nil })
 	if err != nil {
-		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? see: station doctor")
+		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? if it was replaced or cleared: station handover")
 	}
 	b.ledger, err = ledger.Open(ctx, ledger.Config{Path: h.ledgerPath(), Origin: h.origin(), Signer: signer, Log: b.log})
 	if err != nil {
@@ -104,12 +112,15 @@ func (b *bench) openLedger(ctx context.Context) error {
 	}
 	i := b.tpm.Info()
 	err = b.note(ctx, record.Body{
-		Kind: record.KindStart, TPM: cmp.Or(i.Manufacturer, i.Kind) + " " + i.Firmware,
+		Kind: record.KindStart, TPM: tpmName(i),
 		Simulated: i.Simulated, ConfigDigest: h.digest, Origin: h.origin(),
 	})
 	b.started = err == nil
 	return err
 }
+
+// tpmName is a TPM's maker and firmware, as entries name it.
+func tpmName(i tpm.Info) string { return cmp.Or(i.Manufacturer, i.Kind) + " " + i.Firmware }
 
 func (b *bench) openTPM(ctx context.Context) error {
 	t, err := tpm.Open(ctx, tpm.Config{Spec: b.home.tpmSpec(), Log: b.log})

@@ -138,7 +138,10 @@ func lookTPM(ctx context.Context, x *examination) finding {
 }
 
 func lookKeys(ctx context.Context, x *examination) finding {
-	const remedy = "is this the TPM the home was made with? a new or cleared TPM needs a new home"
+	const remedy = "is this the TPM the home was made with? if it was replaced or cleared: station handover --reason WHY --approver ID"
+	if exists(x.home.handoverPath()) {
+		return stop("finish it with: station handover", "a handover to a new TPM was interrupted")
+	}
 	if x.tpm == nil {
 		return stop(remedy, "the TPM cannot be asked")
 	}

@@ -68,10 +68,21 @@ func (h *home) path(parts ...string) string {
 }
 
 func (h *home) ledgerPath() string { return h.path("ledger", "ledger.db") }
-func (h *home) authPath() string   { return h.path("tpm", "checkpoint.auth") }
+func (h *home) authPath() string   { return h.authPathOf(h.cfg.Epoch) }
 
-// origin names the ledger in checkpoints: plant/station/epoch.
-func (h *home) origin() string { return fmt.Sprintf("%s/%d", h.cfg.Name, h.cfg.Epoch) }
+// authPathOf is where the secret of an epoch's checkpoint key lies.
+func (h *home) authPathOf(epoch int) string {
+	if epoch == 1 {
+		return h.path("tpm", "checkpoint.auth")
+	}
+	return h.path("tpm", fmt.Sprintf("checkpoint-%d.auth", epoch))
+}
+
+// origin names the ledger in checkpoints.
+func (h *home) origin() string { return originOf(h.cfg.Name, h.cfg.Epoch) }
+
+// originOf is plant/station/epoch.
+func originOf(station string, epoch int) string { return fmt.Sprintf("%s/%d", station, epoch) }
 
 // tpmSpec is the TPM's spec with relative paths put into the home.
 func (h *home) tpmSpec() string {

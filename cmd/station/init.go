@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +14,6 @@ import (
 
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/ledger"
-	"provisioning.example/station/internal/settings"
-	"provisioning.example/station/internal/tpm"
 )
 
 type initFlags struct {
@@ -64,14 +60,14 @@ func newInit(g *globals) *cobra.Command {
 // initHome makes a home. What is left of one that could not be finished is
 // taken away again, the TPM's keys excepted: nothing refers to them.
 func initHome(ctx context.Context, g *globals, f initFlags, pin, rework []byte) (err error) {
-	curve, known := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384()}[f.curve]
+	curve, err := curves(f.curve)
 	switch {
 	case !tpmSpecOK(f.tpm):
 		return usage(fmt.Errorf("--tpm %q", f.tpm), "allowed: "+tpmSpecs)
 	case authority.CheckStation(f.name) != nil:
 		return usage(authority.CheckStation(f.name), "choose another --name")
-	case !known:
-		return usage(fmt.Errorf("--curve %q", f.curve), "allowed: P-256, P-384")
+	case err != nil:
+		return err
 	}
 	made := !exists(g.home)
 	h, err := makeHome(g.home, homeConfig{
@@ -106,32 +102,13 @@ func fillHome(ctx context.Context, g *globals, h *home, curve elliptic.Curve, pi
 		return err
 	}
 	defer func() { b.tpm.Close() }()
-	auth := make([]byte, 16)
-	rand.Read(auth)
-	auth = []byte(hex.EncodeToString(auth))
-	if err := settings.Write(h.authPath(), auth, 0o600); err != nil {
-		return unfit(err, "the home must be writable")
+	auth, err := makeAuth(h.authPath())
+	if err != nil {
+		return err
 	}
 	k := &h.cfg.Keys
-	for _, key := range []struct {
-		ref      **tpm.KeyRef
-		creation **tpm.Creation
-		purpose  tpm.Purpose
-		curve    elliptic.Curve
-		auth     []byte
-	}{
-		{&k.CA, &k.CACreation, tpm.CA, curve, pin},
-		{&k.Checkpoint, &k.CheckpointCreation, tpm.Checkpoint, elliptic.P256(), auth},
-		{&k.Rework, &k.ReworkCreation, tpm.Rework, elliptic.P256(), rework},
-	} {
-		if key.auth == nil {
-			continue
-		}
-		ref, creation, err := b.tpm.CreateKey(ctx, key.purpose, key.curve, key.auth)
-		if err != nil {
-			return unfit(fmt.Errorf("make the %s key in the TPM: %w", key.purpose, err), "is the TPM free, and does it have the curve?")
-		}
-		*key.ref, *key.creation = &ref, &creation
+	if err := b.makeKeys(ctx, k, keyPlan{curve: curve, pin: pin, auth: auth, rework: rework}); err != nil {
+		return err
 	}
 	signer, err := b.tpm.Key(ctx, *k.Checkpoint, func() ([]byte, error) { return auth, nil })
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/audit"
-	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
@@ -44,7 +44,7 @@ func reading(ctx context.Context, g *globals) (*home, *reader.Reader, error) {
 func newLedgerList(g *globals) *cobra.Command {
 	var f reader.Filter
 	var limit int
-	var before int64
+	var before string
 	var all bool
 	c := &cobra.Command{
 		Use: "list", Short: "how units ended, newest first", Args: cobra.NoArgs,
@@ -61,12 +61,10 @@ func newLedgerList(g *globals) *cobra.Command {
 				f.Kinds = []string{record.KindEnd}
 			}
 			from := reader.Cursor{}
-			if before > 0 {
-				epoch, _, err := r.Last(c.Context())
-				if err != nil {
-					return unfit(err, "see: station ledger verify")
+			if before != "" {
+				if from, err = place(c.Context(), r, before); err != nil {
+					return err
 				}
-				from = reader.Cursor{Epoch: epoch, Seq: before}
 			}
 			page, next, more, err := r.Page(c.Context(), f, from, limit)
 			if err != nil {
@@ -78,12 +76,12 @@ func newLedgerList(g *globals) *cobra.Command {
 			if err := listing(c, page); err != nil || !more {
 				return err
 			}
-			fmt.Fprintf(c.ErrOrStderr(), "older ones: --before %d\n", next.Seq)
+			fmt.Fprintf(c.ErrOrStderr(), "older ones: --before %d/%d\n", next.Epoch, next.Seq)
 			return nil
 		},
 	}
 	c.Flags().IntVar(&limit, "limit", 50, "how many")
-	c.Flags().Int64Var(&before, "before", 0, "only entries before this one")
+	c.Flags().StringVar(&before, "before", "", "only entries before this one: NUMBER, or EPOCH/NUMBER")
 	c.Flags().BoolVar(&all, "all", false, "every kind of entry, not only how units ended")
 	c.Flags().StringVar(&f.SerialPrefix, "serial", "", "serials that begin so")
 	c.Flags().StringVar(&f.UID, "uid", "", "one board")
@@ -91,6 +89,24 @@ func newLedgerList(g *globals) *cobra.Command {
 	c.Flags().StringVar(&f.Fault, "fault", "", "one fault code")
 	c.Flags().StringVar(&f.Order, "order", "", "one work order")
 	return c
+}
+
+// place reads where an entry stands: its number, in the newest epoch unless
+// another is named before a slash.
+func place(ctx context.Context, r *reader.Reader, text string) (at reader.Cursor, err error) {
+	epoch, seq, named := strings.Cut(text, "/")
+	if !named {
+		epoch, seq = "", text
+		if at.Epoch, _, err = r.Last(ctx); err != nil {
+			return at, unfit(err, "see: station ledger verify")
+		}
+	} else if at.Epoch, err = strconv.Atoi(epoch); err != nil || at.Epoch < 1 || at.Epoch > record.MaxEpoch {
+		return at, usage(fmt.Errorf("--before %.40q", text), "NUMBER, or EPOCH/NUMBER")
+	}
+	if at.Seq, err = strconv.ParseInt(seq, 10, 64); err != nil || at.Seq < 1 || at.Seq >= 1<<40 {
+		return at, usage(fmt.Errorf("--before %.40q", text), "NUMBER, or EPOCH/NUMBER")
+	}
+	return at, nil
 }
 
 func listing(c *cobra.Command, page []record.Entry) error {
@@ -148,22 +164,9 @@ func verifyLedger(ctx context.Context, h *home, root string) (*audit.Report, err
 	if err := r.Check(ctx); err != nil {
 		return nil, err
 	}
-	var a audit.Anchors
-	in, err := authority.Load(h.path("ca"))
-	switch {
-	case errors.Is(err, authority.ErrNotInstalled):
-	case err != nil:
+	a, err := h.anchors(root)
+	if err != nil {
 		return nil, err
-	default:
-		a.Root, a.Issuers = in.Root(), in.Chain[:len(in.Chain)-1]
-		if in.Checkpoint != nil {
-			a.Certificates = []*x509.Certificate{in.Checkpoint}
-		}
-	}
-	if root != "" {
-		if a.Root, err = readCertificate(root); err != nil {
-			return nil, usage(err, "name a PEM certificate with --root")
-		}
 	}
 	// A station may be writing: what is judged is one moment of the ledger.
 	moment, err := r.Snapshot(ctx)

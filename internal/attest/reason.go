@@ -42,6 +42,9 @@ const (
 	ErrVendor Reason = "the endorsement key's certificate does not lead to a given vendor root"
 	// ErrPin: neither vendor nor pin.
 	ErrPin Reason = "the endorsement key is not the pinned one"
+	// ErrKeyFile: an exported key file that is not one of ours.
+	ErrKeyFile Reason = "the key file is malformed"
+
 	// ErrNoTrust: nothing was given to trust in.
 	ErrNoTrust Reason = "neither a vendor root nor a pinned endorsement key was given"
 )

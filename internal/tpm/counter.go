@@ -38,8 +38,8 @@ func counterPublic(index uint32) tpm2.TPMSNVPublic {
 }
 
 // DefineCounter makes a counter at the first free index from 0x0180A000 on and
-// increments it once, which gives it its first value, above that of any counter
-// this TPM had before, and its final Name. auth is its secret, as for CreateKey.
+// increments it once, which gives it its final Name and its first value: above
+// that of any counter that was taken away before. auth is its secret, as for CreateKey.
 // If the link breaks, DefineCounter goes on where it was; if it returns an error
 // because its context ended, a counter may remain.
 func (t *TPM) DefineCounter(ctx context.Context, auth []byte) (CounterRef, error) {
@@ -90,6 +90,7 @@ func (d *defining) define(b *bus) error {
 	if err != nil {
 		return err
 	}
+	d.ref.SRK = s.srk
 	public := counterPublic(d.ref.Handle)
 	_, err = tpm2.NVDefineSpace{
 		AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: s},
@@ -110,7 +111,8 @@ func (d *defining) begin(b *bus) error {
 	}
 	d.ref.Name = name
 	if !public.Attributes.Written {
-		if err := b.inSession(func() error { return b.increment(d.ref, d.auth) }, nothing); err != nil {
+		err := b.inPlain(d.ref.SRK, d.auth, func(s *session) error { return b.increment(d.ref, s) })
+		if err != nil {
 			return err
 		}
 		if public, d.ref.Name, err = b.nvPublic(d.ref.Handle); err != nil {
@@ -122,11 +124,6 @@ func (d *defining) begin(b *bus) error {
 	if !bytes.Equal(tpm2.Marshal(*public), tpm2.Marshal(want)) {
 		return errors.New("the TPM made another counter than it was asked for")
 	}
-	s, err := b.authorise(Name{}, nil)
-	if err != nil {
-		return err
-	}
-	d.ref.SRK = s.srk
 	return nil
 }
 
@@ -159,8 +156,8 @@ func (c *Counter) find(b *bus) error {
 // Ref returns the reference the counter was found by.
 func (c *Counter) Ref() CounterRef { return c.ref }
 
-// use runs a command that needs the counter's secret.
-func (c *Counter) use(ctx context.Context, op string, command func(b *bus, secret []byte) error) error {
+// use runs commands that need the counter's secret.
+func (c *Counter) use(ctx context.Context, op string, commands func(*bus, *session) error) error {
 	err := c.tpm.run(ctx, func(b *bus) error {
 		if c.checked != b.generation {
 			if err := c.find(b); err != nil {
@@ -174,7 +171,7 @@ func (c *Counter) use(ctx context.Context, op string, command func(b *bus, secre
 		if err := checkAuth(secret); err != nil {
 			return err
 		}
-		return command(b, secret)
+		return b.inPlain(c.ref.SRK, secret, func(s *session) error { return commands(b, s) })
 	})
 	if err != nil {
 		return fmt.Errorf("%s counter %#x: %w", op, c.ref.Handle, err)
@@ -182,16 +179,11 @@ func (c *Counter) use(ctx context.Context, op string, command func(b *bus, secre
 	return nil
 }
 
-// again runs one command in the session, a second time in a new one.
-func (c *Counter) again(b *bus, command func() error) error {
-	return b.inSession(command, func() error { return c.find(b) })
-}
-
 // Read reads the counter.
 func (c *Counter) Read(ctx context.Context) (uint64, error) {
 	var value uint64
-	err := c.use(ctx, "read", func(b *bus, secret []byte) (err error) {
-		value, err = c.read(b, secret)
+	err := c.use(ctx, "read", func(b *bus, s *session) (err error) {
+		value, err = b.counterValue(c.ref, s)
 		return err
 	})
 	if err != nil {
@@ -200,22 +192,14 @@ func (c *Counter) Read(ctx context.Context) (uint64, error) {
 	return value, nil
 }
 
-func (c *Counter) read(b *bus, secret []byte) (value uint64, err error) {
-	err = c.again(b, func() error {
-		value, err = b.counterValue(c.ref, secret)
-		return err
-	})
-	return value, err
-}
-
 // Increment adds one and returns the new value. It reads before and after: when
 // the answer is lost it increments again only if the value has not moved. After
 // an error nobody knows whether it did; Read tells.
 func (c *Counter) Increment(ctx context.Context) (uint64, error) {
 	var before, after uint64
 	sent := false
-	err := c.use(ctx, "increment", func(b *bus, secret []byte) error {
-		value, err := c.read(b, secret)
+	err := c.use(ctx, "increment", func(b *bus, s *session) error {
+		value, err := b.counterValue(c.ref, s)
 		if err != nil {
 			return err
 		}
@@ -224,10 +208,10 @@ func (c *Counter) Increment(ctx context.Context) (uint64, error) {
 			return nil
 		}
 		before, sent = value, true
-		if err := c.again(b, func() error { return b.increment(c.ref, secret) }); err != nil {
+		if err := b.increment(c.ref, s); err != nil {
 			return err
 		}
-		if after, err = c.read(b, secret); err != nil {
+		if after, err = b.counterValue(c.ref, s); err != nil {
 			return err
 		}
 		if after <= before {
@@ -245,17 +229,15 @@ func (c *Counter) Increment(ctx context.Context) (uint64, error) {
 // section 31.16).
 func (c *Counter) Certify(ctx context.Context, qualifying [32]byte) (uint64, Statement, error) {
 	var value uint64
-	var s Statement
-	err := c.use(ctx, "certify", func(b *bus, secret []byte) error {
-		return c.again(b, func() (err error) {
-			value, s, err = b.certifyCounter(c.ref, secret, qualifying)
-			return err
-		})
+	var said Statement
+	err := c.use(ctx, "certify", func(b *bus, s *session) (err error) {
+		value, said, err = b.certifyCounter(c.ref, s, qualifying)
+		return err
 	})
 	if err != nil {
 		return 0, Statement{}, err
 	}
-	return value, s, nil
+	return value, said, nil
 }
 
 // indexAuth names the counter's index and authorises its use.
@@ -265,12 +247,7 @@ func (r CounterRef) indexAuth(s tpm2.Session) (tpm2.AuthHandle, tpm2.NamedHandle
 		tpm2.NamedHandle{Handle: tpm2.TPMHandle(r.Handle), Name: name}
 }
 
-func (b *bus) counterValue(ref CounterRef, secret []byte) (uint64, error) {
-	s, err := b.authorise(ref.SRK, secret)
-	if err != nil {
-		return 0, err
-	}
-	defer s.wipe()
+func (b *bus) counterValue(ref CounterRef, s *session) (uint64, error) {
 	auth, index := ref.indexAuth(s)
 	rsp, err := tpm2.NVRead{AuthHandle: auth, NVIndex: index, Size: counterSize}.Execute(b)
 	if err != nil {
@@ -282,12 +259,7 @@ func (b *bus) counterValue(ref CounterRef, secret []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(rsp.Data.Buffer), nil
 }
 
-func (b *bus) increment(ref CounterRef, secret []byte) error {
-	s, err := b.authorise(ref.SRK, secret)
-	if err != nil {
-		return err
-	}
-	defer s.wipe()
+func (b *bus) increment(ref CounterRef, s *session) error {
 	auth, index := ref.indexAuth(s)
 	if _, err := (tpm2.NVIncrement{AuthHandle: auth, NVIndex: index}).Execute(b); err != nil {
 		return b.fault("increment", err)
@@ -295,15 +267,9 @@ func (b *bus) increment(ref CounterRef, secret []byte) error {
 	return nil
 }
 
-func (b *bus) certifyCounter(ref CounterRef, secret []byte, qualifying [32]byte) (value uint64, s Statement, err error) {
-	// The session is opened before the key is loaded, as for CreateKey.
-	ses, err := b.authorise(ref.SRK, secret)
-	if err != nil {
-		return 0, Statement{}, err
-	}
-	defer ses.wipe()
-	auth, index := ref.indexAuth(ses)
-	s, err = b.attest(func(ak tpm2.AuthHandle) (Statement, error) {
+func (b *bus) certifyCounter(ref CounterRef, s *session, qualifying [32]byte) (value uint64, said Statement, err error) {
+	auth, index := ref.indexAuth(s)
+	said, err = b.attest(func(ak tpm2.AuthHandle) (Statement, error) {
 		rsp, err := tpm2.NVCertify{
 			SignHandle: ak, AuthHandle: auth, NVIndex: index,
 			QualifyingData: tpm2.TPM2BData{Buffer: qualifying[:]}, InScheme: nullScheme, Size: counterSize,
@@ -311,13 +277,12 @@ func (b *bus) certifyCounter(ref CounterRef, secret []byte, qualifying [32]byte)
 		if err != nil {
 			return Statement{}, b.fault("certify the value", err)
 		}
-		value, err = certifiedValue(rsp.CertifyInfo)
-		if err != nil {
+		if value, err = certifiedValue(rsp.CertifyInfo); err != nil {
 			return Statement{}, b.fault("certify the value", err)
 		}
 		return newStatement(rsp.CertifyInfo, rsp.Signature), nil
 	})
-	return value, s, err
+	return value, said, err
 }
 
 func certifiedValue(info tpm2.TPM2BAttest) (uint64, error) {

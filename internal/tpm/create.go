@@ -108,16 +108,8 @@ type making struct {
 
 // do makes the key; after a lost link it first looks whether it had.
 func (m *making) do(b *bus) error {
-	if m.ref.Handle != 0 {
-		public, err := b.readPublic(m.ref.Handle)
-		if err == nil {
-			if name, err := nameOf(public); err == nil && name == m.ref.Name {
-				return nil
-			}
-		} else if !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		m.ref = KeyRef{}
+	if kept, err := m.kept(b); kept || err != nil {
+		return err
 	}
 	// The session is opened before the SRK is loaded: three objects at once
 	// are all that a chip may hold.
@@ -134,6 +126,19 @@ func (m *making) do(b *bus) error {
 		return err
 	}
 	return errors.Join(m.keep(b, key, KeyRef{Name: name, SRK: root.name}), b.flushIfLinked(key))
+}
+
+// kept tells whether the TPM keeps the key already, as it was told to.
+func (m *making) kept(b *bus) (bool, error) {
+	if m.ref.Handle == 0 {
+		return false, nil
+	}
+	_, err := b.readKey(m.ref)
+	if errors.Is(err, ErrNotFound) {
+		m.ref = KeyRef{}
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // make creates the key under root and loads it.

@@ -74,6 +74,7 @@ type server struct {
 	dir    string
 	socket string
 	flags  string
+	more   []string // arguments
 	cmd    *exec.Cmd
 }
 
@@ -88,8 +89,10 @@ func newServer(t *testing.T) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	s.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
-		"--server", "type=unixio,path="+s.socket, "--flags", s.flags)
+	s.cmd = exec.Command("swtpm", append([]string{
+		"socket", "--tpm2", "--tpmstate", "dir=" + s.dir,
+		"--server", "type=unixio,path=" + s.socket, "--flags", s.flags,
+	}, s.more...)...)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -100,6 +103,15 @@ func (s *server) start() {
 		}
 		return err == nil
 	})
+}
+
+// withControl starts swtpm again with the control channel that the TPM's tools
+// want beside the socket.
+func (s *server) withControl() {
+	s.t.Helper()
+	s.kill()
+	s.more = []string{"--ctrl", "type=unixio,path=" + s.socket + ".ctrl"}
+	s.start()
 }
 
 // stop freezes swtpm: it takes connections and answers nothing.

@@ -42,6 +42,7 @@ type storage struct {
 	public    tpm2.TPMTPublic
 	name      Name
 	transient bool
+	plain     bool // transient and made from the first of storageTemplates
 }
 
 // authorise returns the session, ready to use an entity with this secret. It is
@@ -71,7 +72,7 @@ func (b *bus) openSession(srk Name) error {
 	if err != nil {
 		return err
 	}
-	s, err := b.salted(root)
+	s, err := b.salted(root, tpm2.AESEncryption(128, tpm2.EncryptIn))
 	if err := errors.Join(err, b.unload(root)); err != nil {
 		return err
 	}
@@ -79,14 +80,39 @@ func (b *bus) openSession(srk Name) error {
 	return nil
 }
 
+// inPlain runs commands in a session of their own that does not encrypt, for
+// those whose first parameter has no size of its own: they refuse one that does
+// (Part 1, section 21.1). It ends with them: a resource manager would swap a
+// second one around each signature.
+func (b *bus) inPlain(srk Name, secret []byte, commands func(*session) error) error {
+	root, err := b.loadStorage(srk)
+	if err != nil {
+		return err
+	}
+	s, err := b.salted(root)
+	if err := errors.Join(err, b.unload(root)); err != nil {
+		return err
+	}
+	defer s.wipe()
+	copy(s.secret[:], secret)
+	err = commands(s)
+	if b.link != nil {
+		if ended := s.end(); ended != nil {
+			err = errors.Join(err, b.fault("end a session", ended))
+		}
+	}
+	if refused(err) {
+		return fmt.Errorf("%w (%w)", ErrPIN, err)
+	}
+	return err
+}
+
 // salted opens a session salted with root.
-func (b *bus) salted(root storage) (*session, error) {
+func (b *bus) salted(root storage, options ...tpm2.AuthOption) (*session, error) {
 	s := &session{srk: root.name}
+	options = append(options, tpm2.Salted(root.handle, root.public), tpm2.Auth(s.secret[:]))
 	var err error
-	s.Session, s.end, err = tpm2.HMACSession(b, tpm2.TPMAlgSHA256, 16,
-		tpm2.AESEncryption(128, tpm2.EncryptIn),
-		tpm2.Salted(root.handle, root.public),
-		tpm2.Auth(s.secret[:]))
+	s.Session, s.end, err = tpm2.HMACSession(b, tpm2.TPMAlgSHA256, 16, options...)
 	if err != nil {
 		return nil, b.fault("open a session", err)
 	}
@@ -136,7 +162,7 @@ func (b *bus) endSession() {
 // from the template now. The caller unloads it.
 func (b *bus) loadStorage(pin Name) (storage, error) {
 	public, err := b.readPublic(srkHandle)
-	if err == nil && sameTemplate(public, tpm2.ECCSRKTemplate) {
+	if err == nil && sameTemplate(public, storageTemplates()[0]) {
 		name, err := nameOf(public)
 		if err != nil {
 			return storage{}, err
@@ -151,9 +177,42 @@ func (b *bus) loadStorage(pin Name) (storage, error) {
 	return b.createStorage(pin)
 }
 
+// storageTemplates make storage root keys: the TCG's template for ECC P-256,
+// with nothing in the place of the public point, which is what key files and
+// the openssl provider mean by the owner hierarchy; and with zeros there, as
+// homes made by older versions have it. They give different keys.
+func storageTemplates() []tpm2.TPMTPublic {
+	plain, zeros := tpm2.ECCSRKTemplate, tpm2.ECCSRKTemplate
+	plain.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	return []tpm2.TPMTPublic{plain, zeros}
+}
+
+// createStorage makes the storage root key with the Name pin, or, without one,
+// that of the first template.
 func (b *bus) createStorage(pin Name) (storage, error) {
+	var found Name
+	for i, template := range storageTemplates() {
+		root, err := b.createRoot(template)
+		if err != nil {
+			return storage{}, err
+		}
+		if pin == (Name{}) || pin == root.name {
+			root.plain = i == 0
+			return root, nil
+		}
+		if i == 0 {
+			found = root.name
+		}
+		if err := b.unload(root); err != nil {
+			return storage{}, err
+		}
+	}
+	return storage{}, fmt.Errorf("%w: its storage root key is %s, expected was %s", ErrOtherTPM, found, pin)
+}
+
+func (b *bus) createRoot(template tpm2.TPMTPublic) (storage, error) {
 	rsp, err := tpm2.CreatePrimary{
-		PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate),
+		PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template),
 	}.Execute(b)
 	if err != nil {
 		err = b.fault("make the storage root key", err)
@@ -168,14 +227,8 @@ func (b *bus) createStorage(pin Name) (storage, error) {
 		root.public = *public
 		root.name, err = nameOf(public)
 	}
-	switch {
-	case err != nil:
-		err = b.fault("read the storage root key", err)
-	case pin != Name{} && pin != root.name:
-		err = fmt.Errorf("%w: its storage root key is %s, expected was %s", ErrOtherTPM, root.name, pin)
-	}
 	if err != nil {
-		return storage{}, errors.Join(err, b.unload(root))
+		return storage{}, errors.Join(b.fault("read the storage root key", err), b.unload(root))
 	}
 	return root, nil
 }

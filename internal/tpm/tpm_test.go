@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+	"provisioning.example/station/internal/attest"
 	"provisioning.example/station/internal/tpm"
 )
 
@@ -410,7 +411,9 @@ func TestStorageRootKey(t *testing.T) {
 	}
 	m.Close()
 
-	persist(t, s, tpm2.ECCSRKTemplate)
+	plain := tpm2.ECCSRKTemplate
+	plain.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	persist(t, s, plain)
 	m = open(t, tpm.Config{Spec: p.spec()})
 	p.harm(nil)
 	if err := sign(t.Context(), find(t, m, transient), crypto.SHA256, "x"); err != nil {
@@ -423,9 +426,7 @@ func TestStorageRootKey(t *testing.T) {
 
 	// A second SRK from the same template with another unique field is a
 	// trap: right template, wrong key.
-	other := tpm2.ECCSRKTemplate
-	other.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
-	persist(t, s, other)
+	persist(t, s, tpm2.ECCSRKTemplate)
 	m = open(t, tpm.Config{Spec: p.spec()})
 	p.harm(nil)
 	if err := sign(t.Context(), find(t, m, transient), crypto.SHA256, "x"); err != nil {
@@ -433,6 +434,39 @@ func TestStorageRootKey(t *testing.T) {
 	}
 	if _, count := p.commands(); count[tpm2.TPMCCCreatePrimary] != 1 {
 		t.Errorf("a session was salted with another key than the pinned one: %v", count)
+	}
+}
+
+// TestOlderHome uses a key whose storage root key has zeros in its template: it
+// signs and has its PIN changed, but no file of it can be read by others unless
+// that storage root key stands at a handle.
+func TestOlderHome(t *testing.T) {
+	s := newServer(t)
+	persist(t, s, tpm2.ECCSRKTemplate)
+	m := open(t, tpm.Config{Spec: "unix:" + s.socket})
+	old := newKey(t, m, tpm.CA).Ref()
+	file, err := m.ExportBlob(t.Context(), old, []byte(pin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err := attest.ParseKeyFile(file); err != nil || k.Parent != 0x81000001 {
+		t.Errorf("the file under a persistent parent: %+v, %v", k, err)
+	}
+	m.Close()
+	persist(t, s, tpm2.RSASRKTemplate)
+	m = open(t, tpm.Config{Spec: "unix:" + s.socket})
+	if newKey(t, m, tpm.CA).Ref().SRK == old.SRK {
+		t.Error("a new key has the storage root key of an old one")
+	}
+	if err := sign(t.Context(), find(t, m, old), crypto.SHA256, "x"); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.ExportBlob(t.Context(), old, []byte(pin)); err == nil || !strings.Contains(err.Error(), "older version") {
+		t.Errorf("exported what nobody can load: %v", err)
+	}
+	changed, err := m.ChangePIN(t.Context(), old, []byte(pin), []byte("another"))
+	if err != nil || changed.SRK != old.SRK {
+		t.Errorf("changed to %v: %v", changed, err)
 	}
 }
 

@@ -68,6 +68,7 @@ type Session struct {
 	unsure bool
 
 	info Info              // as last read; zero before
+	read time.Time         // when
 	buf  int               // the board's MCUmgr buffer in bytes, 0: not asked yet
 	sent map[string][]byte // objects put, for a commit that wants them again
 }
@@ -126,7 +127,7 @@ func (s *Session) askInfo(ctx context.Context, timeout time.Duration, tries int)
 		return Info{}, err
 	}
 	s.unsure = false
-	s.info = info
+	s.info, s.read = info, time.Now()
 	return info, nil
 }
 

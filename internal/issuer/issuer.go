@@ -176,7 +176,7 @@ func (i *Issuer) Prepare(p *Profile, r *Request, u Unit) (*Draft, error) {
 	if err := i.lint(cert, r.spki); err != nil {
 		return nil, fmt.Errorf("prepare certificate: %w", err)
 	}
-	if err := p.lint(cert); err != nil {
+	if err := p.Lint(cert); err != nil {
 		return nil, fmt.Errorf("prepare certificate: %w", err)
 	}
 	return &Draft{
@@ -220,7 +220,7 @@ func (i *Issuer) template(p *Profile, r *Request, u Unit) (*x509.Certificate, er
 	t := &x509.Certificate{
 		SerialNumber: serial, NotBefore: notBefore, NotAfter: notAfter,
 		SignatureAlgorithm: i.scheme.algorithm,
-		KeyUsage:           p.keyUsage, ExtKeyUsage: p.extUsage,
+		KeyUsage:           p.base.keyUsage, ExtKeyUsage: p.base.extUsage,
 		SubjectKeyId: KeyIdentifier(r.rawSPKI),
 	}
 	return t, p.fill(t, u)
@@ -239,6 +239,9 @@ func (i *Issuer) validity(p *Profile) (notBefore, notAfter time.Time, err error)
 		if notBefore.Before(c.NotBefore) {
 			notBefore = c.NotBefore
 		}
+	}
+	if !p.Expires() {
+		return notBefore, noExpiry, i.Suits(p)
 	}
 	notAfter = notBefore.Add(p.lifetime - time.Second)
 	for _, c := range i.chain {

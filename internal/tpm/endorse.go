@@ -40,6 +40,10 @@ func endorsements() []endorsement {
 // more, one certificate behind the other (same, section 2.2.1.5.2).
 const firstChain, lastChain = 0x01C00100, 0x01C001FF
 
+// maxBlob and maxSealed bound the parts of a challenge, in bytes: a command that
+// is longer than the TPM's buffer puts some out of step.
+const maxBlob, maxSealed = 256, 512
+
 // Endorsement reads the endorsement key for which the TPM holds a certificate,
 // or, when it holds none, that of the first template it can make.
 func (t *TPM) Endorsement(ctx context.Context) (Endorsement, error) {
@@ -65,7 +69,11 @@ func (t *TPM) AttestationKey(ctx context.Context) (public []byte, err error) {
 // that of a TPM2B_ENCRYPTED_SECRET (Part 3, section 12.5). ErrCredential tells
 // that it was made for another TPM or another attestation key.
 func (t *TPM) ActivateCredential(ctx context.Context, blob, secret []byte) ([]byte, error) {
-	return read(ctx, t, "open the challenge", func(b *bus) ([]byte, error) {
+	const op = "open the challenge"
+	if len(blob) > maxBlob || len(secret) > maxSealed {
+		return nil, fmt.Errorf("%s: %w (%d and %d bytes are too long)", op, ErrCredential, len(blob), len(secret))
+	}
+	return read(ctx, t, op, func(b *bus) ([]byte, error) {
 		e, _, err := b.findEndorsement()
 		if err != nil {
 			return nil, err
@@ -136,6 +144,13 @@ func (b *bus) activate(e endorsement, blob, secret []byte) (opened []byte, err e
 	}.Execute(b)
 	switch {
 	case isCode(err, tpm2.TPMRCIntegrity, tpm2.TPMRCValue, tpm2.TPMRCSize, tpm2.TPMRCECCPoint, tpm2.TPMRCInsufficient):
+		return nil, fmt.Errorf("%w (%w)", ErrCredential, err)
+	case isCode(err, tpm2.TPMRCFailure):
+		// libtpms says so when the padding of RSA does not fit; a TPM that
+		// really failed says so to everything else too.
+		if _, sick := b.readClock(); sick != nil {
+			return nil, b.fault("activate the credential", sick)
+		}
 		return nil, fmt.Errorf("%w (%w)", ErrCredential, err)
 	case err != nil:
 		return nil, b.fault("activate the credential", err)

@@ -3,6 +3,7 @@
 package provision
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type history struct {
 	issuing  *record.Body // its last TBS on record
 	issued   *record.Body // its live certificate
 	proven   *record.Body // that the key was proven and rehearsed with that certificate
+	at       int64        // the place of issued in the ledger
+	revoked  bool         // the live key's certificate was revoked, and not to make room for another key
 	passed   bool
 	scrapped bool
 	attempts int
@@ -35,6 +38,9 @@ func (st *Station) history(ctx context.Context, model, uid string) (history, err
 	var h history
 	for _, e := range entries {
 		h.add(e.Body)
+		if e.Body.Kind == record.KindIssued || e.Body.Kind == record.KindRenewed {
+			h.at = reader.ID(e.Epoch, e.Seq)
+		}
 	}
 	return h, nil
 }
@@ -45,16 +51,18 @@ func (h *history) add(b record.Body) {
 	case record.KindBegun:
 		h.attempts++
 	case record.KindKey:
-		h.serial, h.key, h.issuing, h.issued, h.proven = b.Serial, &b, nil, nil, nil
+		h.serial, h.key, h.issuing, h.issued, h.proven, h.revoked = b.Serial, &b, nil, nil, nil, false
 	case record.KindIssuing:
-		h.serial, h.issuing = b.Serial, &b
+		if b.Predecessor == "" { // else a renewal, which is no run's business
+			h.serial, h.issuing = b.Serial, &b
+		}
 	case record.KindIssued, record.KindRenewed:
 		h.serial, h.issued = b.Serial, &b
 	case record.KindProven:
 		h.proven = &b
 	case record.KindRevoked:
 		if h.issued != nil && h.issued.Cert == b.Cert {
-			h.issuing, h.issued, h.proven = nil, nil, nil
+			h.issuing, h.issued, h.proven, h.revoked = nil, nil, nil, true
 		}
 	case record.KindEnd:
 		h.passed = h.passed || b.Outcome == record.Passed
@@ -87,6 +95,10 @@ func (r *run) plan() error {
 		return &fault{"F-CONNECT-14", errors.New("the ledger holds a scrap entry for this board")}
 	case (h.passed || h.proven != nil) && !known:
 		return &fault{"F-CONNECT-11", fmt.Errorf("the ledger holds a proven unit with this board ID, but the board is %s with another key or none", i.State)}
+	case known && h.revoked:
+		return &fault{"F-CONNECT-17", errors.New("the ledger holds a revoked entry for the certificate of the board's key")}
+	case known && h.issued != nil && h.issued.Kind == record.KindRenewed:
+		return &fault{"F-CONNECT-18", fmt.Errorf("certificate %s was delivered past the bench", h.issued.CertSerial)}
 	case i.State < enroll.Installed:
 		return nil
 	case !known || h.issued == nil:
@@ -156,17 +168,16 @@ func (r *run) adopt(ctx context.Context) error {
 	if err != nil {
 		return &fault{"F-RECORD-04", fmt.Errorf("read certificate %s: %w", r.history.issued.CertSerial, err)}
 	}
-	if key := r.st.cfg.Issuer.KeyID(); r.history.issued.IssuerKey != key {
-		return &fault{"F-ISSUE-09", fmt.Errorf("certificate %s is from issuer %.16s, this station's is %.16s",
-			r.history.issued.CertSerial, r.history.issued.IssuerKey, key)}
+	chain, err := r.st.chainOf(ctx, der, r.history.issued.IssuerKey, r.history.at)
+	if err != nil {
+		return err
 	}
-	return r.setCert(der, r.history.issued.CertSerial)
+	r.setChain(chain, r.history.issued.CertSerial)
+	return nil
 }
 
-func (r *run) setCert(der []byte, serial string) error {
-	r.cert, r.certSerial, r.chain = der, serial, nil
-	for _, c := range r.st.cfg.Issuer.Chain(der) {
-		r.chain = append(r.chain, c...)
-	}
-	return nil
+// setChain takes over what the board is given: the certificate first.
+func (r *run) setChain(chain [][]byte, serial string) {
+	r.cert, r.certSerial, r.links = chain[0], serial, chain
+	r.chain = bytes.Join(chain, nil)
 }

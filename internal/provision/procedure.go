@@ -203,7 +203,8 @@ func (r *run) issue(ctx context.Context) error {
 		return err
 	}
 	r.st.committed("issued")
-	return r.setCert(cert.DER, cert.Serial)
+	r.setChain(r.st.cfg.Issuer.Chain(cert.DER), cert.Serial)
+	return nil
 }
 
 // install writes chain, anchors and rework keys, and has the board take all
@@ -267,7 +268,7 @@ func (r *run) rehearse(ctx context.Context) error {
 	}
 	p := r.st.cfg.Product
 	t, err := r.session.Rehearse(ctx, enroll.Rehearsal{
-		Chain:  r.st.cfg.Issuer.Chain(r.cert),
+		Chain:  r.links,
 		Roots:  r.st.roots,
 		Alg:    p.cfg.Algorithm,
 		Target: p.cfg.Rehearse, ServerRoots: p.serverRoots,

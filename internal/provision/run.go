@@ -57,6 +57,7 @@ type run struct {
 	cert       []byte // DER
 	certSerial string
 	chain      []byte // DER, leaf first, concatenated
+	links      [][]byte
 	readBack   [32]byte
 	rehearsal  string // SHA-256 in hex
 	signed     *record.Receipt

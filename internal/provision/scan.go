@@ -42,7 +42,8 @@ func (st *Station) Scan(label string) (int, error) {
 }
 
 // unused refuses a serial that passed before. A serial of a unit that did not
-// pass may be scanned again: that is how it is retried.
+// pass may be scanned again: that is how it is retried; so may one whose unit
+// was scrapped.
 func (st *Station) unused(serial string) error {
 	entries, err := st.cfg.Reader.EntriesOf(context.Background(), reader.Query{Serial: serial})
 	if err != nil {
@@ -52,7 +53,9 @@ func (st *Station) unused(serial string) error {
 	var last int64
 	for _, e := range entries {
 		h.add(e.Body)
-		last = e.Seq
+		if last = e.Seq; h.scrapped {
+			h = history{} // scrapping gave the serial back
+		}
 	}
 	if h.passed {
 		return fmt.Errorf("%s passed already, entry %d: scan the board's own label", serial, last)

@@ -220,6 +220,12 @@ func (p *Product) Name() string { return p.cfg.Name }
 // Profile is the name of the certificate profile the product uses.
 func (p *Product) Profile() string { return p.cfg.Profile }
 
+// Algorithm is the kind of key that the product's boards make.
+func (p *Product) Algorithm() string { return p.cfg.Algorithm }
+
+// Model is what the product's boards report as their model.
+func (p *Product) Model() string { return p.cfg.Model }
+
 // SerialSource tells where a unit's serial comes from.
 func (p *Product) SerialSource() string { return p.cfg.Serial }
 

@@ -128,7 +128,7 @@ func (c corpus) files() {
 		alg, _, _ := strings.Cut(name, ".")
 		c.seed("internal/issuer", "FuzzParseRequest", name, c.read("internal/issuer/testdata/requests/"+name+".der"), alg)
 	}
-	for _, name := range []string{"profile", "profile-short"} {
+	for _, name := range []string{"profile", "profile-short", "profile-full"} {
 		c.seed("internal/issuer", "FuzzParseProfile", name, c.read("internal/issuer/testdata/"+name+".toml"))
 	}
 	for _, name := range []string{"device", "intermediate"} {

@@ -21,29 +21,30 @@ const module = "provisioning.example/station/"
 // other, but for parent and child. CONTRIBUTING shows the picture.
 var floors = map[string][]string{
 	// ground
-	"internal/smp":      {},
-	"internal/port":     {},
-	"internal/record":   {},
-	"internal/issuer":   {},
-	"internal/tpm":      {},
-	"internal/attest":   {},
-	"internal/settings": {},
-	"internal/operator": {"internal/settings"},
-	"internal/vector":   {},
-	"assets":            {},
+	"internal/smp":           {},
+	"internal/port":          {},
+	"internal/record":        {},
+	"internal/record/bundle": {"internal/record"},
+	"internal/issuer":        {},
+	"internal/tpm":           {},
+	"internal/attest":        {},
+	"internal/settings":      {},
+	"internal/operator":      {"internal/settings"},
+	"internal/vector":        {},
+	"assets":                 {},
 	// floor 1
 	"internal/enroll":        {"internal/smp"},
 	"internal/flasher":       {"internal/smp", "internal/settings"},
 	"internal/virtual":       {"internal/smp"},
 	"internal/ledger":        {"internal/record", "internal/ledger/reader"},
 	"internal/ledger/reader": {"internal/record"},
-	"internal/audit":         {"internal/record", "internal/issuer", "internal/attest"},
+	"internal/audit":         {"internal/record", "internal/record/bundle", "internal/issuer", "internal/attest"},
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher",
 	},
-	"internal/authority": {"internal/tpm", "internal/attest", "internal/issuer", "internal/ledger", "internal/record", "internal/settings"},
+	"internal/authority": {"internal/tpm", "internal/attest", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
 	// floor 3
@@ -54,6 +55,7 @@ var floors = map[string][]string{
 		"internal/audit", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/operator",
 	},
+	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle"},
 	// beside
 	"firmware":    {"internal/vector"},
 	".ci/testsum": {},

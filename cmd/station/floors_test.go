@@ -33,18 +33,19 @@ var floors = map[string][]string{
 	"internal/vector":        {},
 	"assets":                 {},
 	// floor 1
-	"internal/enroll":        {"internal/smp"},
-	"internal/flasher":       {"internal/smp", "internal/settings"},
-	"internal/virtual":       {"internal/smp"},
-	"internal/ledger":        {"internal/record", "internal/ledger/reader"},
-	"internal/ledger/reader": {"internal/record"},
-	"internal/audit":         {"internal/record", "internal/record/bundle", "internal/issuer", "internal/attest"},
+	"internal/enroll":         {"internal/smp"},
+	"internal/flasher":        {"internal/smp", "internal/settings"},
+	"internal/virtual":        {"internal/smp"},
+	"internal/ledger":         {"internal/record", "internal/ledger/reader"},
+	"internal/ledger/reader":  {"internal/record"},
+	"internal/audit":          {"internal/record", "internal/record/bundle", "internal/issuer", "internal/attest", "internal/audit/ceremony"},
+	"internal/audit/ceremony": {"internal/record", "internal/attest"},
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher",
 	},
-	"internal/authority": {"internal/tpm", "internal/attest", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
+	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
 	// floor 3
@@ -52,7 +53,7 @@ var floors = map[string][]string{
 	// roof
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
-		"internal/audit", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
+		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/operator",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle"},

@@ -25,9 +25,13 @@ import (
 type Source interface {
 	Raw(ctx context.Context, epoch int, seq int64) iter.Seq2[record.Entry, error]
 	Checkpoints(ctx context.Context) iter.Seq2[record.StoredCheckpoint, error]
+	Blob(ctx context.Context, digest string) ([]byte, error)
+}
+
+// Derived is what a [Source] hands out besides if it stores what follows from the entries: it is rebuilt and compared.
+type Derived interface {
 	Nodes(ctx context.Context, epoch int) iter.Seq2[record.StoredNode, error]
 	Claims(ctx context.Context) iter.Seq2[record.HeldClaim, error]
-	Blob(ctx context.Context, digest string) ([]byte, error)
 }
 
 // Anchors is what the auditor knows from elsewhere. The zero value knows nothing.
@@ -123,6 +127,10 @@ func Verify(ctx context.Context, source Source, anchors Anchors) (*Report, error
 	if err := a.prepare(anchors); err != nil {
 		return nil, err
 	}
+	return a.verify(ctx, anchors)
+}
+
+func (a *auditor) verify(ctx context.Context, anchors Anchors) (*Report, error) {
 	a.pool.start(ctx)
 	err := errors.Join(a.walk(ctx), ctx.Err())
 	a.pool.wait()

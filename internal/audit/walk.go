@@ -107,10 +107,10 @@ func (w *walker) begin(epoch int) error {
 	}
 	w.remember()
 	w.epoch, w.seq, w.tree, w.covered, w.origin, w.lostNodes = epoch, 0, frontier{}, 0, record.Origin{}, false
-	var nodes func() (record.StoredNode, error, bool)
 	w.stopNodes()
-	nodes, w.stopNodes = iter.Pull2(w.source.Nodes(w.ctx, epoch))
-	w.nextNode = nodes
+	if stored, ok := w.source.(Derived); ok {
+		w.nextNode, w.stopNodes = iter.Pull2(stored.Nodes(w.ctx, epoch))
+	}
 	return w.compareCheckpoints()
 }
 
@@ -240,7 +240,7 @@ func (w *walker) compareKnown(last bool) {
 // grow adds a leaf to the tree and compares the nodes it completes with the stored ones.
 func (w *walker) grow(leaf [32]byte) error {
 	for _, want := range w.tree.add(leaf) {
-		if w.lostNodes {
+		if w.lostNodes || w.nextNode == nil {
 			continue
 		}
 		got, err, ok := w.nextNode()

@@ -97,8 +97,9 @@ var kindTable = []Kind{
 	},
 	{
 		Name: KindCA, Doc: "the intermediate's life",
-		Required: list("action"), Optional: list("cert_sha256 cert_serial not_before not_after issuer_key spki_sha256 csr_sha256 root_sha256 alg tpm simulated reason approver detail"),
-		Values: map[string][]string{"action": {"requested", "answered", "installed", "retired", "revoked"}},
+		Required: list("action"), Optional: list("cert_sha256 cert_serial not_before not_after issuer_key spki_sha256 csr_sha256 root_sha256 alg tpm simulated reason approver detail " +
+			"request_sha256 challenge_sha256 answer_sha256 checkpoint_cert_sha256 crl_sha256"),
+		Values: map[string][]string{"action": {"requested", "answered", "installed", "listed", "retired", "revoked"}},
 	},
 	{
 		Name: KindKey, Doc: "a board made its key, or showed one made before",
@@ -179,7 +180,7 @@ var kindTable = []Kind{
 	},
 	{
 		Name: KindExport, Doc: "entries were exported; written before the first byte leaves",
-		Required: list("format"), Optional: list("from to count filter file reason approver order detail"),
+		Required: list("format"), Optional: list("from to count filter file file_sha256 reason approver order detail"),
 	},
 	{
 		Name: KindImport, Doc: "a file was taken in",

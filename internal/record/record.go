@@ -29,6 +29,12 @@ type StoredCheckpoint struct {
 	Note  []byte
 }
 
+// StoredBlob is what entries name by its SHA-256.
+type StoredBlob struct {
+	Digest [32]byte
+	Bytes  []byte
+}
+
 // StoredNode is a stored hash of a ledger's tree, numbered as golang.org/x/mod/sumdb/tlog does.
 type StoredNode struct {
 	ID   int64

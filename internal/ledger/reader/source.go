@@ -54,6 +54,19 @@ func (r *Reader) Nodes(ctx context.Context, epoch int) iter.Seq2[record.StoredNo
 	}
 }
 
+// Blobs yields all blobs by their SHA-256, ascending. The bytes are not hashed again.
+func (r *Reader) Blobs(ctx context.Context) iter.Seq2[record.StoredBlob, error] {
+	return func(yield func(record.StoredBlob, error) bool) {
+		r.each(ctx, func(scan func(...any) error) (stop bool) {
+			var b record.StoredBlob
+			var sum []byte
+			err := scan(&sum, &b.Bytes)
+			copy(b.Digest[:], sum)
+			return !yield(b, err) || err != nil
+		}, func(err error) { yield(record.StoredBlob{}, err) }, `SELECT sha256, bytes FROM blob ORDER BY sha256`)
+	}
+}
+
 // Claims yields what live units hold, in no particular order.
 func (r *Reader) Claims(ctx context.Context) iter.Seq2[record.HeldClaim, error] {
 	return func(yield func(record.HeldClaim, error) bool) {

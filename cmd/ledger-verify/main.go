@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command ledger-verify judges a bundle of a station's ledger, on any machine:
+// it needs no station, database, TPM or network.
+//
+//	ledger-verify --root ROOT.pem BUNDLE
+//
+// The anchor is your own copy of the root certificate, or the ledger's key
+// (--vkey). Without one the verdict is "self-consistent, origin not proven".
+// Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be judged.
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"provisioning.example/station/internal/audit"
+	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/record/bundle"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+const (
+	exitRight = iota
+	exitWrong
+	exitUnjudged
+)
+
+// options are what the auditor brings along.
+type options struct {
+	root   string
+	vkeys  []string
+	known  []string
+	json   bool
+	bundle string
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	o, err := parse(args, errs)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitRight
+	}
+	var report *audit.Report
+	if err == nil {
+		report, err = judge(ctx, o, errs)
+	}
+	var damage *bundle.DamageError
+	switch {
+	case errors.As(err, &damage):
+		fmt.Fprintf(out, "NOT VALID: %v\n", err)
+		return exitWrong
+	case err != nil:
+		fmt.Fprintf(errs, "error: %v\n", err)
+		return exitUnjudged
+	}
+	if err := tell(out, report, o.json); err != nil {
+		fmt.Fprintf(errs, "error: %v\n", err)
+		return exitUnjudged
+	}
+	if !report.OK() {
+		return exitWrong
+	}
+	return exitRight
+}
+
+func parse(args []string, errs io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("ledger-verify", flag.ContinueOnError)
+	f.SetOutput(errs)
+	f.Usage = func() {
+		fmt.Fprintln(errs, "usage: ledger-verify [--root FILE] [--vkey KEY]... [--known FILE]... [--json] BUNDLE")
+		f.PrintDefaults()
+	}
+	f.StringVar(&o.root, "root", "", "your copy of the root certificate, PEM")
+	f.Func("vkey", "key of the ledger as the station prints it (C2SP signed-note), may be repeated", func(s string) error {
+		o.vkeys = append(o.vkeys, s)
+		return nil
+	})
+	f.Func("known", "a checkpoint, proof (.tlog-proof) or bundle seen earlier, may be repeated", func(s string) error {
+		o.known = append(o.known, s)
+		return nil
+	})
+	f.BoolVar(&o.json, "json", false, "the whole report as JSON")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() != 1 {
+		f.Usage()
+		return o, errors.New("name one bundle")
+	}
+	o.bundle = f.Arg(0)
+	return o, nil
+}
+
+func judge(ctx context.Context, o options, errs io.Writer) (*audit.Report, error) {
+	b, err := bundle.Open(ctx, o.bundle)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	var root *x509.Certificate
+	if o.root != "" {
+		if root, err = readRoot(o.root); err != nil {
+			return nil, err
+		}
+	}
+	a, err := audit.SortCertificates(b.Certificates, root)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range o.vkeys {
+		v, err := record.ParseVerifier(k)
+		if err != nil {
+			return nil, fmt.Errorf("--vkey: %w", err)
+		}
+		a.Keys = append(a.Keys, v)
+	}
+	for _, path := range o.known {
+		note, err := readKnown(ctx, path)
+		if err != nil {
+			return nil, fmt.Errorf("--known: %w", err)
+		}
+		a.Known = append(a.Known, note)
+	}
+	m := b.Manifest
+	fmt.Fprintf(errs, "bundle of %s, made %s by %s with %s: %d entries, %d blobs\n", m.Station, m.Created, m.Operator, m.Software, m.Entries(), m.Blobs)
+	return audit.VerifyBundle(ctx, b, a)
+}
+
+// maxSmall bounds the files the auditor names.
+const maxSmall = 1 << 20
+
+func readSmall(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSmall+1))
+	if err == nil && len(text) > maxSmall {
+		err = fmt.Errorf("%s: longer than %d bytes", path, maxSmall)
+	}
+	return text, err
+}
+
+func readRoot(path string) (*x509.Certificate, error) {
+	text, err := readSmall(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%s holds no certificate", path)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// readKnown finds the checkpoint in a note, a proof or an earlier bundle.
+func readKnown(ctx context.Context, path string) ([]byte, error) {
+	if b, err := bundle.Open(ctx, path); err == nil {
+		defer b.Close()
+		return b.Proof.Checkpoint, nil
+	}
+	text, err := readSmall(path)
+	if err != nil {
+		return nil, err
+	}
+	if p, err := record.ParseProof(text); err == nil {
+		return p.Checkpoint, nil
+	}
+	if _, err := record.ReadCheckpoint(text); err != nil {
+		return nil, fmt.Errorf("%s is neither a checkpoint nor a proof nor a bundle", path)
+	}
+	return text, nil
+}
+
+func tell(out io.Writer, r *audit.Report, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(struct {
+			Verdict string `json:"verdict"`
+			OK      bool   `json:"ok"`
+			*audit.Report
+		}{r.Verdict(), r.OK(), r})
+	}
+	_, err := fmt.Fprintln(out, r.Verdict())
+	for _, f := range r.Findings {
+		fmt.Fprintln(out, " ", f)
+	}
+	if more := r.Wrong - int64(len(r.Findings)); err == nil && more > 0 {
+		_, err = fmt.Fprintf(out, "  and %d more\n", more)
+	}
+	return err
+}

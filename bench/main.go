@@ -24,6 +24,7 @@ var measurements = []struct {
 	{"P2", fleetFigures},
 	{"P3", certFigures},
 	{"P4", commandFigures},
+	{"P12", agentFigures},
 }
 
 func main() {

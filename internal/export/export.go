@@ -3,6 +3,9 @@
 // Package export writes entries of a ledger for other programs and people. JSONL is the evidence: the stored bytes, one entry a line.
 // CSV is a view for spreadsheets and may change values so that they are shown and not calculated.
 //
+// A pack is about certificates, not entries: what a cloud needs to know them (aws, azure), a list that is signed unit by unit
+// (manifest), or what a firmware compiles in (c-header). docs/exports.md says what is in each.
+//
 // An export reads only. Who exports records an export entry first.
 package export
 
@@ -31,15 +34,18 @@ type Source interface {
 
 // Options narrow an export.
 type Options struct {
+	Selection
 	Kinds    []string         // only these kinds of entries; none: all
 	Progress func(rows int64) // called now and then, if set
 }
 
 // Result tells what was written.
 type Result struct {
-	Rows   int64
-	Bytes  int64
-	SHA256 string // of the bytes, lower-case hex
+	Rows    int64  // entries; of a pack, units that are to be registered
+	Listed  int64  // of a pack, certificates on its allow-list
+	Skipped int64  // of a pack, units that do not fit and were left out
+	Bytes   int64  // of a pack, of all its files
+	SHA256  string // of the bytes, lower-case hex; of a folder, of its SHA256SUMS
 }
 
 // rowWriter writes entries in one format.
@@ -82,7 +88,7 @@ func Write(ctx context.Context, w io.Writer, format string, source Source, o Opt
 	if err := buffered.Flush(); err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)
 	}
-	return Result{n, counted.n, hex.EncodeToString(counted.hash.Sum(nil))}, nil
+	return Result{Rows: n, Bytes: counted.n, SHA256: counted.sum()}, nil
 }
 
 func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n int64, err error) {
@@ -97,7 +103,7 @@ func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n
 		if e.Body, err = decode(e.Raw); err != nil {
 			return n, fmt.Errorf("export: entry %d of epoch %d: %w", e.Seq, e.Epoch, err)
 		}
-		if len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind) {
+		if (len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind)) && o.takes(&e.Body) {
 			if err := rows.row(e); err != nil {
 				return n, fmt.Errorf("export: %w", err)
 			}
@@ -127,9 +133,16 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
+func (c *counter) sum() string { return hex.EncodeToString(c.hash.Sum(nil)) }
+
 // File writes an export to a file. It is written under another name in the same folder, flushed to the disk, and then gets its name:
 // an error or a cancelled context leaves nothing behind, and what was there before stays.
-func File(ctx context.Context, path, format string, source Source, o Options) (result Result, err error) {
+func File(ctx context.Context, path, format string, source Source, o Options) (Result, error) {
+	return whole(path, func(w io.Writer) (Result, error) { return Write(ctx, w, format, source, o) })
+}
+
+// whole writes a file as a whole, or none.
+func whole(path string, write func(io.Writer) (Result, error)) (result Result, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-")
 	if err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)
@@ -140,7 +153,7 @@ func File(ctx context.Context, path, format string, source Source, o Options) (r
 			os.Remove(f.Name()) //nolint:errcheck // the first error counts
 		}
 	}()
-	if result, err = Write(ctx, f, format, source, o); err != nil {
+	if result, err = write(f); err != nil {
 		return Result{}, err
 	}
 	if err = f.Sync(); err != nil {

@@ -156,6 +156,9 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
 	}
+	if err := fit(ca); err != nil {
+		return nil, err
+	}
 	pin, err := g.pin.read("PIN of the CA key")
 	if err != nil {
 		return nil, unfit(err, "without the PIN the ledger can only be read: type it, or use --pin-file or --pin-fd")

@@ -167,7 +167,7 @@ func demoConfig(dir string) error {
 const demoModel = "virtual-board"
 
 func (b *bench) demoAuthority(ctx context.Context, root *authority.Root, pin []byte) error {
-	req, err := b.requestCA(ctx, pin, "DEMO")
+	req, err := b.requestCA(ctx, pin, requestFlags{org: "DEMO"})
 	if err != nil {
 		return err
 	}

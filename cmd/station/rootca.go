@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"os"
@@ -11,110 +10,67 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/settings"
 )
 
+// rootFlags are what every command of the offline root knows.
+type rootFlags struct {
+	dir  string
+	pass secretFlags
+}
+
 // newRootCA is the offline root's side. It knows nothing of a station's home.
-func newRootCA(*globals) *cobra.Command {
-	c := &cobra.Command{Use: "root", Short: "the offline root: make one, sign a station's intermediate"}
-	dir, pass := "", secretFlags{fd: -1}
-	c.PersistentFlags().StringVar(&dir, "root", "root", "the root's folder")
-	c.PersistentFlags().StringVar(&pass.file, "passphrase-file", "", "file that holds the root key's passphrase")
-	c.PersistentFlags().IntVar(&pass.fd, "passphrase-fd", -1, "open descriptor that holds the root key's passphrase")
-	c.AddCommand(newRootCreate(&dir, &pass), newRootSign(&dir, &pass), newRootLog(&dir))
-	return c
-}
-
-func newRootCreate(dir *string, pass *secretFlags) *cobra.Command {
-	var cn, org string
-	var years int
+func newRootCA(g *globals) *cobra.Command {
 	c := &cobra.Command{
-		Use: "create", Short: "make a root: an encrypted key file and its certificate", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			phrase, err := pass.readNew("new passphrase of the root key")
-			if err != nil {
-				return err
-			}
-			subject := pkix.Name{CommonName: cn}
-			if org != "" {
-				subject.Organization = []string{org}
-			}
-			r, err := authority.CreateRoot(*dir, authority.RootConfig{Subject: subject, Years: years}, phrase)
-			if err != nil {
-				return usage(err, "a root is never overwritten; its folder must be new, its passphrase have 12 bytes or more")
-			}
-			fmt.Fprintf(c.OutOrStdout(), "made root %s, valid until %s, in %s\n", r.Certificate().Subject, r.Certificate().NotAfter.Format(time.DateOnly), *dir)
-			return nil
-		},
+		Use: "root", Short: "the offline root: challenge and sign stations, take them back",
+		Long: `root is for the machine that holds the root key and is on no network. Its folder
+holds the key, encrypted, and a record of everything the root did, to which lines
+are only added. One process at a time uses it. The walk-through is docs/ceremony.md.`,
 	}
-	c.Flags().StringVar(&cn, "cn", "", "common name of the root")
-	c.Flags().StringVar(&org, "org", "", "organization of the root")
-	c.Flags().IntVar(&years, "years", 20, "years of validity, 1 to 50")
+	f := &rootFlags{pass: secretFlags{fd: -1}}
+	c.PersistentFlags().StringVar(&f.dir, "root", "root", "the root's folder")
+	c.PersistentFlags().StringVar(&f.pass.file, "passphrase-file", "", "file that holds the root key's passphrase")
+	c.PersistentFlags().IntVar(&f.pass.fd, "passphrase-fd", -1, "open descriptor that holds the root key's passphrase")
+	c.AddCommand(newRootCreate(f), newRootChallenge(f), newRootSign(f), newRootRevoke(g, f), newRootCRL(f), newRootLog(f))
 	return c
 }
 
-func newRootSign(dir *string, pass *secretFlags) *cobra.Command {
-	var in, out string
-	window, longest := 365, 365
-	c := &cobra.Command{
-		Use: "sign", Short: "sign a station's intermediate and checkpoint key", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if in == "" || out == "" {
-				return usage(errors.New("--in and --out are needed"), "--in is the station's request, --out what goes back to it")
-			}
-			text, err := settings.Read(in)
-			if err != nil {
-				return usage(err, "name the station's request with --in")
-			}
-			req, err := authority.ParseRequest(text)
-			if err != nil {
-				return usage(fmt.Errorf("%s: %w", in, err), "ask the station for a new one: station ca request")
-			}
-			phrase, err := pass.read("passphrase of the root key")
-			if err != nil {
-				return err
-			}
-			root, err := authority.OpenRoot(*dir, phrase)
-			if err != nil {
-				return usage(err, "check --root and the passphrase")
-			}
-			day := 24 * time.Hour
-			a, err := root.Sign(req, authority.Terms{Window: time.Duration(window) * day, Longest: time.Duration(longest) * day})
-			if err != nil {
-				return usage(err, "nothing was signed")
-			}
-			if err := settings.Write(out, a.PEM, 0o644); err != nil {
-				return usage(err, "name a writable file with --out; the answer also lies in the root's folder")
-			}
-			w := c.OutOrStdout()
-			fmt.Fprintf(w, "signed %s until %s, serial %x\n", a.Intermediate.Subject, a.Intermediate.NotAfter.Format(time.DateOnly), a.Intermediate.SerialNumber)
-			fmt.Fprintf(w, "its key, SHA-256: %x\n%s: compare that digest with the one the station shows\n", req.SPKI(), a.TPM)
-			return nil
-		},
+// open asks for the passphrase and opens the root. The caller closes it.
+func (f *rootFlags) open() (*authority.Root, error) {
+	phrase, err := f.pass.read("passphrase of the root key")
+	if err != nil {
+		return nil, err
 	}
-	c.Flags().StringVar(&in, "in", "", "the station's request")
-	c.Flags().StringVar(&out, "out", "", "the answer for: station ca install")
-	c.Flags().IntVar(&window, "window-days", window, "days in which the station may issue")
-	c.Flags().IntVar(&longest, "longest-days", longest, "lifetime in days of the longest profile it uses")
-	return c
+	root, err := authority.OpenRoot(f.dir, phrase)
+	if err != nil {
+		return nil, usage(err, "check --root and the passphrase")
+	}
+	return root, nil
 }
 
-func newRootLog(dir *string) *cobra.Command {
-	return &cobra.Command{
-		Use: "log", Short: "what this root has signed", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			entries, err := authority.RootLog(*dir)
-			if err != nil {
-				return usage(err, "name the root's folder with --root")
-			}
-			for _, e := range entries {
-				fmt.Fprintf(c.OutOrStdout(), "%s  %-12s  %x  %s  until %s\n", e.Time.Format(time.DateTime), e.Kind,
-					e.Certificate.SerialNumber, e.Certificate.Subject, e.Certificate.NotAfter.Format(time.DateOnly))
-			}
-			return nil
-		},
+const day = 24 * time.Hour
+
+// readRequest reads a station's request at the root.
+func readRequest(path string) (*ceremony.Request, error) {
+	text, err := settings.Read(path)
+	if err != nil {
+		return nil, usage(err, "name the station's request with --in")
 	}
+	req, err := ceremony.ParseRequest(text)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", path, err), "ask the station for a new one: station ca request")
+	}
+	return req, nil
+}
+
+// inOut demands the two files of a command that answers one with another.
+func inOut(in, out, what string) error {
+	if in == "" || out == "" {
+		return usage(errors.New("--in and --out are needed"), what)
+	}
+	return nil
 }
 
 // readFiles reads files one behind the other, as Install takes them.

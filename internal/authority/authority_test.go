@@ -12,21 +12,22 @@ import (
 	"testing"
 	"time"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/tpm"
 )
 
-// ceremony goes from two keys to a device's certificate, which openssl
+// wholeCeremony goes from two keys to a device's certificate, which openssl
 // verifies through three levels.
-func ceremony(t *testing.T, s *station) {
+func wholeCeremony(t *testing.T, s *station) {
 	t.Helper()
 	asked := s.request(t)
 	if !asked.Simulated() || !strings.HasSuffix(asked.Subject().CommonName, " (SIMULATED TPM)") ||
 		asked.Subject().Organization[0] != "DEMO" {
 		t.Errorf("request is for %q", asked.Subject())
 	}
-	carried, err := authority.ParseRequest(readFile(t, authority.RequestPath(s.dir)))
+	carried, err := ceremony.ParseRequest(readFile(t, authority.RequestPath(s.dir)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func ceremony(t *testing.T, s *station) {
 	}
 	for _, i := range []*authority.Installed{installed, loaded} {
 		if len(i.Chain) != 2 || !i.Intermediate().Equal(answer.Intermediate) || !i.Root().Equal(root.Certificate()) ||
-			i.Checkpoint == nil || i.Origin != "ulm/st-07/1" || i.TPM != authority.NotProven || !i.Simulated() {
+			i.Checkpoint == nil || i.Origin != "ulm/st-07/1" || i.TPM() != authority.NotProven || !i.Simulated() {
 			t.Errorf("installed %+v", i)
 		}
 	}
@@ -81,7 +82,7 @@ func verifyWithOpenSSL(t *testing.T, s *station, installed *authority.Installed)
 func TestCeremony(t *testing.T) {
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
 		t.Run(curve.Params().Name, func(t *testing.T) {
-			ceremony(t, newStation(t, newKey(t, curve), newKey(t, elliptic.P256())))
+			wholeCeremony(t, newStation(t, newKey(t, curve), newKey(t, elliptic.P256())))
 		})
 	}
 }
@@ -112,7 +113,7 @@ func TestCeremonyTPM(t *testing.T) {
 	if s.config.Simulated = chip.Info().Simulated; !s.config.Simulated {
 		t.Fatal("the simulator does not call itself simulated")
 	}
-	ceremony(t, s)
+	wholeCeremony(t, s)
 }
 
 // TestIntermediate looks at what the root makes with openssl's eyes.
@@ -168,7 +169,7 @@ func TestOpenSSLRoot(t *testing.T) {
 			openssl(t, s.dir, command[1:]...)
 			certs := append(readFile(t, filepath.Join(s.dir, "intermediate.pem")), readFile(t, filepath.Join(s.dir, "root.pem"))...)
 			installed := s.install(t, certs)
-			if installed.TPM != "TPM not proven" || installed.Checkpoint != nil || len(installed.Chain) != 2 {
+			if installed.TPM() != "TPM not proven" || installed.Checkpoint != nil || len(installed.Chain) != 2 {
 				t.Errorf("installed %+v", installed)
 			}
 			verifyWithOpenSSL(t, s, installed)

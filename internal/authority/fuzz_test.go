@@ -28,29 +28,6 @@ func seeds(f *testing.F, pattern string) {
 	}
 }
 
-// FuzzParseRequest: what is accepted is one or two requests that their own
-// keys signed, and reads the same when written again.
-func FuzzParseRequest(f *testing.F) {
-	seeds(f, "request*.pem")
-	f.Fuzz(func(t *testing.T, text []byte) {
-		r, err := ParseRequest(text)
-		if err != nil {
-			return
-		}
-		again := appendPEM(nil, labelRequest, r.ca.Raw)
-		if r.checkpoint != nil {
-			again = appendPEM(again, labelCheckpoint, r.checkpoint.Raw)
-		}
-		o, err := ParseRequest(again)
-		if err != nil || !o.same(r) {
-			t.Errorf("written again it is another request: %v", err)
-		}
-		if r.ca.CheckSignature() != nil || r.Subject().CommonName == "" {
-			t.Error("accepted without signature or name")
-		}
-	})
-}
-
 // FuzzCertificates: what is accepted holds together or is refused, and nothing
 // makes the search for a chain panic.
 func FuzzCertificates(f *testing.F) {

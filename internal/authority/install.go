@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/issuer"
 )
 
@@ -21,7 +22,8 @@ import (
 type Installation struct {
 	// Certificates is PEM, in any order: the intermediate, whatever stands
 	// between it and the root, the root, perhaps the checkpoint key's
-	// certificate. Files may simply stand one after another.
+	// certificate, perhaps revocation lists of the issuers above. Files may
+	// simply stand one after another.
 	Certificates []byte
 	CA           crypto.PublicKey
 	Checkpoint   crypto.PublicKey
@@ -34,8 +36,14 @@ type Installed struct {
 	Chain      []*x509.Certificate // intermediate first, root last
 	Checkpoint *x509.Certificate   // of the checkpoint key; nil: the root certified none
 	Origin     string              // of the ledger Checkpoint speaks for
-	TPM        string              // what is known about the keys: [NotProven]
+	Proof      *ceremony.Proof     // what the root found out about the TPM; nil: nothing
+	// CRLs are the newest revocation lists of the chain's issuers that the
+	// station was given, at most one of each.
+	CRLs []*x509.RevocationList
 }
+
+// TPM is what is known about the keys, in words.
+func (i *Installed) TPM() string { return i.Proof.String() }
 
 // Intermediate is the issuing certificate.
 func (i *Installed) Intermediate() *x509.Certificate { return i.Chain[0] }
@@ -54,22 +62,21 @@ func (i *Installed) Simulated() bool { return isSimulated(i.Chain[0].Subject.Com
 // installed gives [ErrExists], unless Replace is set: then the old one is kept
 // as retired-SERIAL.pem.
 func Install(dir string, in Installation) (*Installed, error) {
-	text, err := readFile(filepath.Join(dir, requestFile))
+	request, err := ReadRequest(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("install: there is no %s in %s: make a request first", requestFile, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("install: %w", err)
 	}
-	request, err := ParseRequest(text)
-	if err != nil {
-		return nil, fmt.Errorf("install: %s: %w", requestFile, err)
-	}
-	certs, err := parseCertificates(in.Certificates)
+	certs, lists, err := parseInstalled(in.Certificates)
 	if err != nil {
 		return nil, fmt.Errorf("install: %w", err)
 	}
 	installed, err := match(certs, request, in)
+	if err == nil {
+		err = installed.takeLists(dir, lists)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("install: %w", err)
 	}
@@ -81,14 +88,14 @@ func Install(dir string, in Installation) (*Installed, error) {
 
 // match finds the intermediate and the checkpoint key's certificate by their
 // keys and holds them against request and root.
-func match(certs []*x509.Certificate, q *StationRequest, in Installation) (*Installed, error) {
+func match(certs []*x509.Certificate, q *ceremony.Request, in Installation) (*Installed, error) {
 	now := orNow(in.Now)
-	spki, err := digestOf(in.CA)
+	spki, err := ceremony.SPKI(in.CA)
 	if err != nil {
 		return nil, err
 	}
-	if spki != q.spki {
-		return nil, fmt.Errorf("the request in the folder is for another key than the TPM's: %x, not %x", q.spki, spki)
+	if spki != q.SPKI() {
+		return nil, fmt.Errorf("the request in the folder is for another key than the TPM's: %x, not %x", q.SPKI(), spki)
 	}
 	intermediate, err := certified(certs, spki)
 	if err != nil {
@@ -98,17 +105,17 @@ func match(certs []*x509.Certificate, q *StationRequest, in Installation) (*Inst
 		return nil, fmt.Errorf("no certificate is for this station's key %x", spki)
 	}
 	// Compared as text: a root may write the same name in another string type.
-	if intermediate.Subject.String() != q.ca.Subject.String() {
-		return nil, fmt.Errorf("the certificate names %q, the request %q", intermediate.Subject, q.ca.Subject)
+	if intermediate.Subject.String() != q.Subject().String() {
+		return nil, fmt.Errorf("the certificate names %q, the request %q", intermediate.Subject, q.Subject())
 	}
 	if err := checkIntermediate(intermediate); err != nil {
 		return nil, err
 	}
-	installed := &Installed{TPM: NotProven}
+	installed := &Installed{}
 	if installed.Chain, err = chainOf(intermediate, certs, now); err != nil {
 		return nil, err
 	}
-	if q.checkpoint == nil {
+	if q.CheckpointCSR() == nil {
 		return installed, nil
 	}
 	return installed, installed.matchCheckpoint(certs, q, in, now)
@@ -116,13 +123,13 @@ func match(certs []*x509.Certificate, q *StationRequest, in Installation) (*Inst
 
 // matchCheckpoint looks for the checkpoint key's certificate. A root that only
 // openssl touches made none.
-func (i *Installed) matchCheckpoint(certs []*x509.Certificate, q *StationRequest, in Installation, now time.Time) error {
-	spki, err := digestOf(in.Checkpoint)
+func (i *Installed) matchCheckpoint(certs []*x509.Certificate, q *ceremony.Request, in Installation, now time.Time) error {
+	spki, err := ceremony.SPKI(in.Checkpoint)
 	if err != nil {
 		return err
 	}
-	if spki != q.checkpointSPKI {
-		return fmt.Errorf("the request in the folder is for another checkpoint key than the TPM's: %x, not %x", q.checkpointSPKI, spki)
+	if spki != q.CheckpointSPKI() {
+		return fmt.Errorf("the request in the folder is for another checkpoint key than the TPM's: %x, not %x", q.CheckpointSPKI(), spki)
 	}
 	cert, err := certified(certs, spki)
 	if err != nil || cert == nil {
@@ -131,8 +138,8 @@ func (i *Installed) matchCheckpoint(certs []*x509.Certificate, q *StationRequest
 	if err := i.setCheckpoint(cert, now); err != nil {
 		return err
 	}
-	if i.Origin != q.origin.String() {
-		return fmt.Errorf("the checkpoint key's certificate is for ledger %s, the request for %s", i.Origin, q.origin)
+	if origin, _ := q.Origin(); i.Origin != origin.String() {
+		return fmt.Errorf("the checkpoint key's certificate is for ledger %s, the request for %s", i.Origin, origin)
 	}
 	return nil
 }
@@ -149,6 +156,14 @@ func (i *Installed) setCheckpoint(cert *x509.Certificate, now time.Time) error {
 	if _, err := cert.Verify(options); err != nil {
 		return fmt.Errorf("the checkpoint key's certificate does not hold: %w", err)
 	}
+	proof, err := ceremony.ProofIn(cert)
+	if err != nil {
+		return fmt.Errorf("the checkpoint key's certificate: %w", err)
+	}
+	// A proof of an earlier ceremony says nothing about this intermediate.
+	if ca, err := ceremony.SPKI(i.Intermediate().PublicKey); err == nil && proof != nil && proof.CA == ca {
+		i.Proof = proof
+	}
 	i.Checkpoint, i.Origin = cert, origin
 	return nil
 }
@@ -156,7 +171,7 @@ func (i *Installed) setCheckpoint(cert *x509.Certificate, now time.Time) error {
 // certified finds the one certificate for a key.
 func certified(certs []*x509.Certificate, spki [32]byte) (found *x509.Certificate, err error) {
 	for _, c := range certs {
-		digest, err := digestOf(c.PublicKey)
+		digest, err := ceremony.SPKI(c.PublicKey)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +200,7 @@ func checkIntermediate(c *x509.Certificate) error {
 	case len(c.SubjectKeyId) == 0:
 		return fmt.Errorf("%q has no subjectKeyIdentifier: it must be made with the extensions of %s", c.Subject, extensionsFile)
 	}
-	return checkCurve(c.PublicKey)
+	return ceremony.CheckCurve(c.PublicKey)
 }
 
 // chainOf orders and verifies the chain from the intermediate to the root.
@@ -218,7 +233,7 @@ func chainOf(intermediate *x509.Certificate, certs []*x509.Certificate, now time
 	return chains[0], nil
 }
 
-// write puts the certificates into the folder.
+// write puts the certificates into the folder, and the lists beside them.
 func (i *Installed) write(dir string, replace bool) error {
 	var text []byte
 	for _, c := range i.Chain {
@@ -227,6 +242,13 @@ func (i *Installed) write(dir string, replace bool) error {
 	if i.Checkpoint != nil {
 		text = appendCertificate(text, i.Checkpoint)
 	}
+	if err := i.writeChain(dir, text, replace); err != nil {
+		return err
+	}
+	return i.writeLists(dir)
+}
+
+func (i *Installed) writeChain(dir string, text []byte, replace bool) error {
 	path := filepath.Join(dir, installedFile)
 	err := writeNew(path, text, 0o644)
 	if !errors.Is(err, ErrExists) {
@@ -281,7 +303,7 @@ func Load(dir string) (*Installed, error) {
 	}
 	// The chain held when it was installed; it is looked at in a second in
 	// which all of it was valid.
-	i := &Installed{TPM: NotProven}
+	i := &Installed{}
 	if i.Chain, err = chainOf(first, certs, first.NotBefore); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -294,25 +316,48 @@ func Load(dir string) (*Installed, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return i, nil
+	return i, i.readLists(dir)
 }
 
 // parseCertificates reads a file of certificates and nothing else.
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	found, err := blocks(text)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
+	certs, lists, err := parseInstalled(text)
+	if err == nil && len(lists) > 0 {
+		err = fmt.Errorf("read certificates: PEM block %q; allowed: %s", labelCRL, labelCertificate)
 	}
-	var certs []*x509.Certificate
-	for _, b := range found {
-		if b.Type != labelCertificate {
-			return nil, fmt.Errorf("read certificates: PEM block %.40q; allowed: %s", b.Type, labelCertificate)
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("read certificates: %w", err)
-		}
-		certs = append(certs, c)
+	if err != nil {
+		return nil, err
 	}
 	return certs, nil
+}
+
+// parseInstalled reads a file of certificates, which may hold revocation lists
+// too.
+func parseInstalled(text []byte) (certs []*x509.Certificate, lists []*x509.RevocationList, err error) {
+	found, err := ceremony.Blocks(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read certificates: %w", err)
+	}
+	for _, b := range found {
+		switch b.Type {
+		case labelCertificate:
+			c, err := x509.ParseCertificate(b.Bytes)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read certificates: %w", err)
+			}
+			certs = append(certs, c)
+		case labelCRL:
+			l, err := x509.ParseRevocationList(b.Bytes)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read certificates: revocation list: %w", err)
+			}
+			lists = append(lists, l)
+		default:
+			return nil, nil, fmt.Errorf("read certificates: PEM block %.40q; allowed: %s, %s", b.Type, labelCertificate, labelCRL)
+		}
+	}
+	if len(certs) == 0 && len(lists) == 0 {
+		return nil, nil, errors.New("read certificates: there is none")
+	}
+	return certs, lists, nil
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/issuer"
 )
@@ -58,7 +59,7 @@ func (r *foreignRoot) certify(t testing.TB, c *x509.Certificate, public crypto.P
 }
 
 // intermediate is what a sound root answers, before a test spoils it.
-func intermediate(q *authority.StationRequest) *x509.Certificate {
+func intermediate(q *ceremony.Request) *x509.Certificate {
 	return &x509.Certificate{
 		Subject: q.Subject(), SerialNumber: big.NewInt(8), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(2, 0, 0),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
@@ -69,9 +70,9 @@ func intermediate(q *authority.StationRequest) *x509.Certificate {
 func TestInstallRefuses(t *testing.T) {
 	type world struct {
 		s      *station
-		q      *authority.StationRequest
+		q      *ceremony.Request
 		root   *foreignRoot
-		answer *authority.Answer
+		answer *authority.Signed
 	}
 	// spoilt is an intermediate by a foreign root with one thing changed.
 	spoilt := func(change func(c *x509.Certificate)) func(*testing.T, *world) []byte {
@@ -91,7 +92,7 @@ func TestInstallRefuses(t *testing.T) {
 		{"a block that is cut", "only 2 can be read", func(_ *testing.T, w *world) []byte {
 			return w.answer.PEM[:len(w.answer.PEM)-30]
 		}},
-		{"a key", "allowed: CERTIFICATE", func(t *testing.T, w *world) []byte { return readFile(t, authority.RequestPath(w.s.dir)) }},
+		{"a key", "allowed: CERTIFICATE, X509 CRL", func(t *testing.T, w *world) []byte { return readFile(t, authority.RequestPath(w.s.dir)) }},
 		{"another station's", "no certificate is for this station's key", func(t *testing.T, _ *world) []byte { return answered(t, softStation(t)).PEM }},
 		{"another name", "the request", spoilt(func(c *x509.Certificate) { c.Subject.CommonName += "2" })},
 		{"another organization", "the request", spoilt(func(c *x509.Certificate) { c.Subject.Organization = nil })},

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"provisioning.example/station/internal/audit/ceremony"
 )
 
 // A root's key file is PKCS#8, encrypted by PBES2 (RFC 8018 6.2) with PBKDF2
@@ -79,7 +81,7 @@ func sealKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
 
 // openKey decrypts a key file. A passphrase that is not the file's gives [ErrPassphrase].
 func openKey(text, passphrase []byte) (crypto.Signer, error) {
-	found, err := blocks(text)
+	found, err := ceremony.Blocks(text)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/issuer"
 )
 
@@ -24,6 +25,7 @@ const (
 	rootKeyFile  = "root.key"
 	rootCertFile = "root.pem"
 	rootLogFile  = "record.jsonl"
+	rootLockFile = "lock"
 	issuedDir    = "issued"
 )
 
@@ -33,21 +35,32 @@ const clockAllowance = 24 * time.Hour
 
 const day = 24 * time.Hour
 
+// noEnd stands for no expiry at all (RFC 5280 4.1.2.5).
+var noEnd = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // RootConfig is what a new root is made of.
 type RootConfig struct {
 	Subject pkix.Name
 	Years   int            // of validity, 1 to 50; 0: 20
+	Forever bool           // without an end, as device identities without one need (IEEE 802.1AR)
 	Curve   elliptic.Curve // P-256 or P-384; nil: P-256, which every board can verify
 	Now     time.Time      // zero: time.Now
 }
 
-// Root is the offline root: its key, in this process's memory, and its folder.
-// One process at a time may use a folder.
+// ErrInUse means that another process works with the root's folder.
+var ErrInUse = errors.New("in use by another process: wait until it has ended")
+
+// Root is the offline root: its key, in this process's memory, and its folder,
+// which is locked: one process at a time uses it. A Root is for one goroutine.
 type Root struct {
 	dir  string
 	cert *x509.Certificate
 	key  crypto.Signer
+	lock *os.File
 }
+
+// Close lets others use the folder.
+func (r *Root) Close() error { return r.lock.Close() }
 
 // Certificate returns the root's certificate.
 func (r *Root) Certificate() *x509.Certificate { return r.cert }
@@ -57,7 +70,7 @@ func (r *Root) CertificatePEM() []byte { return appendPEM(nil, labelCertificate,
 
 // CreateRoot makes a root in a folder that is not there yet or is empty: an
 // encrypted key file, the certificate, and the record of all it signs. The
-// folder appears complete or not at all.
+// folder appears complete or not at all. The caller closes the root.
 func CreateRoot(dir string, c RootConfig, passphrase []byte) (*Root, error) {
 	r, err := newRoot(c)
 	if err != nil {
@@ -85,7 +98,11 @@ func CreateRoot(dir string, c RootConfig, passphrase []byte) (*Root, error) {
 	if err := moveInto(made, dir); err != nil {
 		return nil, fmt.Errorf("create root: %w", err)
 	}
-	return &Root{dir: dir, cert: r.cert, key: r.key}, nil
+	lock, err := lockFile(filepath.Join(dir, rootLockFile))
+	if err != nil {
+		return nil, fmt.Errorf("create root: %w", err)
+	}
+	return &Root{dir: dir, cert: r.cert, key: r.key, lock: lock}, nil
 }
 
 // write fills the folder of a new root.
@@ -130,7 +147,7 @@ func newRoot(c RootConfig) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCurve(key.Public()); err != nil {
+	if err := ceremony.CheckCurve(key.Public()); err != nil {
 		return nil, err
 	}
 	now := orNow(c.Now)
@@ -141,6 +158,9 @@ func newRoot(c RootConfig) (*Root, error) {
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true, IsCA: true,
 	}
+	if c.Forever {
+		cert.NotAfter = noEnd
+	}
 	r := &Root{key: key, cert: cert}
 	r.cert, err = r.certify(cert, key.Public())
 	return r, err
@@ -148,8 +168,26 @@ func newRoot(c RootConfig) (*Root, error) {
 
 // OpenRoot opens the folder of a root. The key may also be one that openssl
 // made and encrypted (see keyfile.go), beside its certificate.
-// A wrong passphrase gives [ErrPassphrase].
+// A wrong passphrase gives [ErrPassphrase], a folder that another process uses
+// [ErrInUse]. The caller closes the root.
 func OpenRoot(dir string, passphrase []byte) (*Root, error) {
+	// A lock is made where a root is, not where somebody mistyped its folder.
+	if _, err := os.Stat(filepath.Join(dir, rootCertFile)); err != nil {
+		return nil, fmt.Errorf("open root: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(dir, rootLockFile))
+	if err != nil {
+		return nil, fmt.Errorf("open root: %w", err)
+	}
+	r, err := openRoot(dir, passphrase)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	r.lock = lock
+	return r, nil
+}
+
+func openRoot(dir string, passphrase []byte) (*Root, error) {
 	text, err := readFile(filepath.Join(dir, rootCertFile))
 	if err != nil {
 		return nil, fmt.Errorf("open root: %w", err)

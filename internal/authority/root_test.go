@@ -4,14 +4,11 @@ package authority_test
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,9 +25,18 @@ func TestCreateRootOnce(t *testing.T) {
 	if _, err := authority.CreateRoot(dir, config, passphrase); !errors.Is(err, authority.ErrExists) {
 		t.Fatalf("second root in one folder: %v, want ErrExists", err)
 	}
+	if _, err := authority.OpenRoot(dir, passphrase); !errors.Is(err, authority.ErrInUse) {
+		t.Errorf("opened twice: %v, want ErrInUse", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
 	again, err := authority.OpenRoot(dir, passphrase)
 	if err != nil || !again.Certificate().Equal(r.Certificate()) {
 		t.Fatalf("open: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := authority.OpenRoot(dir, []byte("correct horse batterz")); !errors.Is(err, authority.ErrPassphrase) {
 		t.Errorf("wrong passphrase: %v, want ErrPassphrase", err)
@@ -42,9 +48,11 @@ func TestCreateRootOnce(t *testing.T) {
 		t.Errorf("key file: %v, %v", info.Mode(), err)
 	}
 	empty := t.TempDir()
-	if _, err := authority.CreateRoot(empty, config, passphrase); err != nil {
-		t.Errorf("in an empty folder: %v", err)
+	other, err := authority.CreateRoot(empty, config, passphrase)
+	if err != nil {
+		t.Fatalf("in an empty folder: %v", err)
 	}
+	closing(t, other)
 }
 
 func TestCreateRootRefuses(t *testing.T) {
@@ -92,6 +100,7 @@ func TestKeyFileOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closing(t, root)
 	s := softStation(t)
 	a, err := root.Sign(s.request(t), authority.Terms{})
 	if err != nil {
@@ -256,6 +265,7 @@ func TestRootSignTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closing(t, r)
 	q := softStation(t).request(t)
 	const year = 365 * 24 * time.Hour
 	for _, c := range []struct {
@@ -319,75 +329,5 @@ func TestCheckStation(t *testing.T) {
 	s.config.Origin = record.Origin{Station: strings.Repeat("p", 17) + "/" + strings.Repeat("s", 18), Epoch: record.MaxEpoch}
 	if n := len(s.request(t).Subject().CommonName); n > 64 {
 		t.Errorf("the longest name gives a common name of %d bytes", n)
-	}
-}
-
-// csr makes one block of a request by hand.
-func csr(t *testing.T, label string, key crypto.Signer, c *x509.CertificateRequest) []byte {
-	t.Helper()
-	der, err := x509.CreateCertificateRequest(rand.Reader, c, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der})
-}
-
-func TestParseRequestRefuses(t *testing.T) {
-	const first, second = "CERTIFICATE REQUEST", "CHECKPOINT KEY REQUEST"
-	ca, checkpoint := newKey(t, elliptic.P256()), newKey(t, elliptic.P256())
-	subject := pkix.Name{CommonName: "ulm/st-07 CA 01020304"}
-	intermediate := csr(t, first, ca, &x509.CertificateRequest{Subject: subject})
-	uri := func(s string) []*url.URL {
-		u, err := url.Parse(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return []*url.URL{u}
-	}
-	ledger := func(cn, origin string) []byte {
-		return csr(t, second, checkpoint, &x509.CertificateRequest{Subject: pkix.Name{CommonName: cn}, URIs: uri(origin)})
-	}
-	good := ledger("ulm/st-07/1", "ledger:ulm/st-07/1")
-	if _, err := authority.ParseRequest(append(bytes.Clone(intermediate), good...)); err != nil {
-		t.Fatalf("what the refusals are made from: %v", err)
-	}
-	alone, err := authority.ParseRequest(intermediate)
-	if err != nil {
-		t.Fatalf("a request without checkpoint key: %v", err)
-	}
-	if _, ok := alone.Origin(); ok || alone.CheckpointSPKI() != [32]byte{} {
-		t.Error("a request without checkpoint key has an origin")
-	}
-	block, _ := pem.Decode(intermediate)
-	block.Bytes[len(block.Bytes)-1] ^= 1
-	forged := pem.EncodeToMemory(block)
-	block.Headers = map[string]string{"Proc-Type": "4,ENCRYPTED"}
-	for _, c := range []struct {
-		name, want string
-		text       []byte
-	}{
-		{"empty", "0 PEM blocks", nil},
-		{"too long", "allowed: up to", bytes.Repeat([]byte{'x'}, 300<<10)},
-		{"many blocks", "17 PEM blocks", bytes.Repeat(intermediate, 17)},
-		{"wrong order", "allowed: one block", append(bytes.Clone(good), intermediate...)},
-		{"twice", "allowed: one block", append(bytes.Clone(intermediate), intermediate...)},
-		{"third block", "allowed: one block", append(append(bytes.Clone(intermediate), good...), good...)},
-		{"headers", "headers", pem.EncodeToMemory(block)},
-		{"forged", "not signed by its own key", forged},
-		{"not DER", "asn1", pem.EncodeToMemory(&pem.Block{Type: first, Bytes: []byte("hello")})},
-		{"P-521", "allowed: ECDSA P-256 and P-384", csr(t, first, newKey(t, elliptic.P521()), &x509.CertificateRequest{Subject: subject})},
-		{"extensions", "ask for no extensions", csr(t, first, ca, &x509.CertificateRequest{Subject: subject, DNSNames: []string{"x"}})},
-		{"no name", "common name", csr(t, first, ca, &x509.CertificateRequest{})},
-		{"no ledger", "one URI", append(bytes.Clone(intermediate), csr(t, second, checkpoint, &x509.CertificateRequest{})...)},
-		{"other scheme", "origin", append(bytes.Clone(intermediate), ledger("ulm/st-07/1", "https://ulm/st-07/1")...)},
-		{"no epoch", "origin", append(bytes.Clone(intermediate), ledger("ulm/st-07", "ledger:ulm/st-07")...)},
-		{"other station", "not one station", append(bytes.Clone(intermediate), ledger("ulm/st-08/1", "ledger:ulm/st-08/1")...)},
-		{"other name", "not one station", append(bytes.Clone(intermediate), ledger("ulm/st-07/2", "ledger:ulm/st-07/1")...)},
-		{"one key for both", "are the same", append(bytes.Clone(intermediate), csr(t, second, ca,
-			&x509.CertificateRequest{Subject: pkix.Name{CommonName: "ulm/st-07/1"}, URIs: uri("ledger:ulm/st-07/1")})...)},
-	} {
-		if _, err := authority.ParseRequest(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want an error about %q", c.name, err, c.want)
-		}
 	}
 }

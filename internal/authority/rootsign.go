@@ -4,6 +4,7 @@ package authority
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,76 +12,123 @@ import (
 	"path/filepath"
 	"time"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/issuer"
 )
 
-// Terms are how long a station may issue.
+// Terms are how long a station may issue, and for what.
 type Terms struct {
-	Window  time.Duration // in which it issues; 0: 365 days
-	Longest time.Duration // lifetime of the longest profile it uses; 0: 365 days
-	Now     time.Time     // zero: time.Now
+	Window      time.Duration // in which it issues; 0: 365 days
+	Longest     time.Duration // lifetime of the longest profile it uses; 0: 365 days
+	Forever     bool          // the intermediate has no end; the root must have none either
+	Now         time.Time     // zero: time.Now
+	Constraints Constraints
+
+	// Answer is the station's to a challenge of this root; nil: none, and the
+	// certificates say nothing about the TPM.
+	Answer *ceremony.Answer
 }
 
-// Answer is what goes back to the station.
-type Answer struct {
+// Signed is what goes back to the station.
+type Signed struct {
 	PEM          []byte            // intermediate, checkpoint key's certificate if asked for, root
 	Intermediate *x509.Certificate //
 	Checkpoint   *x509.Certificate // nil: none was asked for
-	TPM          string            // what is known about the keys: [NotProven]
+	Proof        *ceremony.Proof   // what was found out about the TPM; nil: nothing
 }
+
+// TPM is what is known about the keys, in words.
+func (s *Signed) TPM() string { return s.Proof.String() }
 
 // Sign signs the intermediate of a station and, if the request has one, the
 // certificate of its checkpoint key. Both are in the root's record and in its
-// folder, on the disk, before Sign returns.
+// folder, on the disk, before Sign returns. With an answer, the challenge is
+// recorded as used before anything is signed.
 //
 // The intermediate lives as long as the window and the longest profile
 // together, so that no device's certificate outlives it; it issues devices
 // only (pathLen 0).
-func (r *Root) Sign(q *StationRequest, t Terms) (*Answer, error) {
-	now := orNow(t.Now)
-	notBefore, notAfter, err := r.validity(t, now)
+func (r *Root) Sign(q *ceremony.Request, t Terms) (*Signed, error) {
+	s, err := r.sign(q, t, orNow(t.Now))
 	if err != nil {
-		return nil, fmt.Errorf("sign %q: %w", q.ca.Subject, err)
+		return nil, fmt.Errorf("sign %q: %w", q.Subject(), err)
 	}
-	a := &Answer{TPM: NotProven}
-	a.Intermediate, err = r.certify(&x509.Certificate{
-		SerialNumber: newSerial(), RawSubject: q.ca.RawSubject, NotBefore: notBefore, NotAfter: notAfter,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
-		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
-	}, q.ca.PublicKey)
+	return s, nil
+}
+
+func (r *Root) sign(q *ceremony.Request, t Terms, now time.Time) (*Signed, error) {
+	notBefore, notAfter, err := r.validity(&t, now)
 	if err != nil {
 		return nil, err
 	}
-	entries := []RootEntry{{Kind: "intermediate", Certificate: a.Intermediate, TPM: a.TPM}}
-	if q.checkpoint != nil {
-		// It lives as long as the root: what a ledger recorded must be
-		// verifiable when the intermediates of its time have long run out.
-		a.Checkpoint, err = r.certify(&x509.Certificate{
-			SerialNumber: newSerial(), RawSubject: q.checkpoint.RawSubject, NotBefore: notBefore, NotAfter: r.cert.NotAfter,
-			KeyUsage: x509.KeyUsageDigitalSignature,
-			URIs:     []*url.URL{issuer.LedgerURI(q.origin.String())},
-		}, q.checkpoint.PublicKey)
-		if err != nil {
+	window, err := windowExtension(notBefore, now.Add(t.Window))
+	if err != nil {
+		return nil, err
+	}
+	ca := &x509.Certificate{
+		SerialNumber: newSerial(), RawSubject: q.CSR().RawSubject, NotBefore: notBefore, NotAfter: notAfter,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
+		ExtraExtensions: []pkix.Extension{window},
+	}
+	if err := t.Constraints.put(ca); err != nil {
+		return nil, err
+	}
+	s := &Signed{}
+	if t.Answer != nil {
+		if s.Proof, err = r.judge(q, t.Answer, now); err != nil {
 			return nil, err
 		}
-		entries = append(entries, RootEntry{Kind: "checkpoint", Certificate: a.Checkpoint, Origin: q.origin.String(), TPM: a.TPM})
+		if err := r.close(t.Answer, now); err != nil {
+			return nil, err
+		}
 	}
-	a.PEM = answerPEM(a, r.cert)
-	if err := os.MkdirAll(filepath.Join(r.dir, issuedDir), 0o700); err != nil {
-		return nil, fmt.Errorf("sign %q: %w", q.ca.Subject, err)
+	if s.Intermediate, err = r.certify(ca, q.CSR().PublicKey); err != nil {
+		return nil, err
 	}
-	// From here on the certificates exist; they leave only when they are on record.
-	if err := r.note(now, entries...); err != nil {
-		return nil, fmt.Errorf("sign %q: %w", q.ca.Subject, err)
+	if q.CheckpointCSR() != nil {
+		if s.Checkpoint, err = r.certifyCheckpoint(q, s.Proof, notBefore); err != nil {
+			return nil, err
+		}
 	}
-	path := filepath.Join(r.dir, issuedDir, fmt.Sprintf("%x.pem", a.Intermediate.SerialNumber))
-	if err := writeNew(path, a.PEM, 0o644); err != nil {
-		return nil, fmt.Errorf("sign %q: %w", q.ca.Subject, err)
-	}
-	return a, nil
+	s.PEM = s.encode(r.cert)
+	return s, r.keep(s, q, now)
 }
 
-func (r *Root) validity(t Terms, now time.Time) (notBefore, notAfter time.Time, err error) {
+// certifyCheckpoint makes the anchor by which a ledger is trusted. It lives as
+// long as the root: what a ledger recorded must be verifiable when the
+// intermediates of its time have long run out.
+func (r *Root) certifyCheckpoint(q *ceremony.Request, proof *ceremony.Proof, notBefore time.Time) (*x509.Certificate, error) {
+	origin, _ := q.Origin()
+	uris := []*url.URL{issuer.LedgerURI(origin.String())}
+	if proof != nil {
+		uris = append(uris, proof.URI())
+	}
+	return r.certify(&x509.Certificate{
+		SerialNumber: newSerial(), RawSubject: q.CheckpointCSR().RawSubject, NotBefore: notBefore, NotAfter: r.cert.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, URIs: uris,
+	}, q.CheckpointCSR().PublicKey)
+}
+
+// keep records what was signed and puts it into the root's folder. Until then
+// the certificates exist in memory only: they leave when they are on record.
+func (r *Root) keep(s *Signed, q *ceremony.Request, now time.Time) error {
+	if err := os.MkdirAll(filepath.Join(r.dir, issuedDir), 0o700); err != nil {
+		return err
+	}
+	entries := []RootEntry{{Kind: entryIntermediate, Certificate: s.Intermediate, TPM: s.TPM()}}
+	if s.Checkpoint != nil {
+		origin, _ := q.Origin()
+		entries = append(entries, RootEntry{Kind: entryCheckpoint, Certificate: s.Checkpoint, Origin: origin.String(), TPM: s.TPM()})
+	}
+	if err := r.note(now, entries...); err != nil {
+		return err
+	}
+	return writeNew(filepath.Join(r.dir, issuedDir, fmt.Sprintf("%x.pem", s.Intermediate.SerialNumber)), s.PEM, 0o644)
+}
+
+// validity fills in the terms and says how long the intermediate lives.
+func (r *Root) validity(t *Terms, now time.Time) (notBefore, notAfter time.Time, err error) {
 	if t.Window == 0 {
 		t.Window = 365 * day
 	}
@@ -99,6 +147,9 @@ func (r *Root) validity(t Terms, now time.Time) (notBefore, notAfter time.Time, 
 		notBefore = r.cert.NotBefore
 	}
 	notAfter = now.Add(t.Window + t.Longest - time.Second)
+	if t.Forever {
+		notAfter = noEnd
+	}
 	if notAfter.After(r.cert.NotAfter) {
 		return now, now, fmt.Errorf("the intermediate would live until %s, its root ends at %s: choose a shorter window, or make a new root",
 			notAfter.Format(time.RFC3339), r.cert.NotAfter.Format(time.RFC3339))
@@ -106,10 +157,11 @@ func (r *Root) validity(t Terms, now time.Time) (notBefore, notAfter time.Time, 
 	return notBefore, notAfter, nil
 }
 
-func answerPEM(a *Answer, root *x509.Certificate) []byte {
-	text := appendCertificate(nil, a.Intermediate)
-	if a.Checkpoint != nil {
-		text = appendCertificate(text, a.Checkpoint)
+func (s *Signed) encode(root *x509.Certificate) []byte {
+	text := appendCertificate(nil, s.Intermediate)
+	if s.Checkpoint != nil {
+		text = fmt.Appendf(text, "# %s\n", s.TPM())
+		text = appendCertificate(text, s.Checkpoint)
 	}
 	return appendCertificate(text, root)
 }

@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"time"
+
+	"provisioning.example/station/internal/audit/ceremony"
 )
 
 // Status is where a station's authority stands.
 type Status struct {
-	Request     *StationRequest // nil: none was made
-	Installed   *Installed      // nil: none is
-	IssuesUntil time.Time       // last second in which a certificate of the longest profile fits
-	Remarks     []string        // what a person should know, most pressing first
+	Request     *ceremony.Request // nil: none was made
+	Installed   *Installed        // nil: none is
+	IssuesUntil time.Time         // last second in which a certificate of the longest profile fits
+	Remarks     []string          // what a person should know, most pressing first
 }
 
 // ReadStatus reads a station's ca folder. longest is the lifetime of its
@@ -23,13 +24,10 @@ type Status struct {
 // errors are files that cannot be read or do not hold together.
 func ReadStatus(dir string, longest time.Duration, now time.Time) (*Status, error) {
 	s := &Status{}
-	text, err := readFile(filepath.Join(dir, requestFile))
-	if err == nil {
-		if s.Request, err = ParseRequest(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, requestFile), err)
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	var err error
+	s.Request, err = ReadRequest(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	s.Installed, err = Load(dir)
 	if errors.Is(err, ErrNotInstalled) {
@@ -39,23 +37,29 @@ func ReadStatus(dir string, longest time.Duration, now time.Time) (*Status, erro
 	if err != nil {
 		return nil, err
 	}
-	s.judge(longest, orNow(now))
+	if s.IssuesUntil, err = s.Installed.IssuesUntil(longest); err != nil {
+		return nil, err
+	}
+	s.judge(orNow(now))
 	return s, nil
 }
 
 // judge says what is to be said about an installed authority.
-func (s *Status) judge(longest time.Duration, now time.Time) {
+func (s *Status) judge(now time.Time) {
 	i := s.Installed
-	end := i.Chain[0].NotAfter
 	for _, c := range i.Chain {
-		if c.NotAfter.Before(end) {
-			end = c.NotAfter
-		}
 		if now.Before(c.NotBefore) {
 			s.remark("%q begins at %s: set the clock", c.Subject, c.NotBefore.Format(time.RFC3339))
 		}
 	}
-	s.IssuesUntil = end.Add(time.Second - longest)
+	if err := i.Revoked(); err != nil {
+		s.remark("%v", err)
+	}
+	for _, l := range i.CRLs {
+		if now.After(l.NextUpdate) {
+			s.remark("the revocation list of %q should have been replaced at %s: bring a new one from the root", l.Issuer, l.NextUpdate.Format(time.RFC3339))
+		}
+	}
 	switch left := s.IssuesUntil.Sub(now); {
 	case left < 0:
 		s.remark("the issuing window ended at %s: renew the intermediate", s.IssuesUntil.Format(time.RFC3339))
@@ -71,7 +75,7 @@ func (s *Status) judge(longest time.Duration, now time.Time) {
 	if i.Checkpoint == nil {
 		s.remark("the root certified no checkpoint key: the ledger's origin is not proven")
 	}
-	s.remark("%s", i.TPM)
+	s.remark("%s", i.TPM())
 }
 
 func (s *Status) remark(format string, args ...any) {

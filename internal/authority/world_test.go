@@ -13,6 +13,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/record"
@@ -57,7 +59,7 @@ func newKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return k
 }
 
-func (s *station) request(t testing.TB) *authority.StationRequest {
+func (s *station) request(t testing.TB) *ceremony.Request {
 	t.Helper()
 	r, err := authority.Request(s.dir, s.config)
 	if err != nil {
@@ -91,6 +93,7 @@ func newRoot(t testing.TB) (*authority.Root, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closing(t, r)
 	return r, dir
 }
 
@@ -102,11 +105,22 @@ func createRoot(t testing.TB) (*authority.Root, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closing(t, r)
 	return r, dir
 }
 
+// closing gives a root's folder back when the test ends.
+func closing(t testing.TB, r *authority.Root) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
 // answered is a request that a root of ours signed.
-func answered(t testing.TB, s *station) *authority.Answer {
+func answered(t testing.TB, s *station) *authority.Signed {
 	t.Helper()
 	r, _ := newRoot(t)
 	a, err := r.Sign(s.request(t), authority.Terms{})

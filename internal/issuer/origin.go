@@ -24,7 +24,9 @@ func LedgerURI(origin string) *url.URL {
 // nothing; no device's certificate is mistaken for one, since devices are not
 // issued by roots. The caller verifies the signature.
 func LedgerOrigin(c *x509.Certificate) (string, error) {
-	if c.IsCA || len(c.URIs) != 1 || c.URIs[0].Scheme != ledgerScheme || c.KeyUsage != x509.KeyUsageDigitalSignature {
+	// A second URI, of scheme tpm, says what the root found out about the TPM.
+	if c.IsCA || len(c.URIs) == 0 || len(c.URIs) > 2 || c.URIs[0].Scheme != ledgerScheme || c.KeyUsage != x509.KeyUsageDigitalSignature ||
+		len(c.URIs) == 2 && c.URIs[1].Scheme != "tpm" {
 		return "", errors.New("this is not the certificate of a checkpoint key")
 	}
 	origin := strings.TrimPrefix(c.URIs[0].String(), ledgerScheme+":")

@@ -85,40 +85,33 @@ type Body struct {
 	Releases      []Claim      `json:"releases,omitempty"`
 
 	// The station and the people.
-	TPM        string `json:"tpm,omitempty"`
-	TPMClock   int64  `json:"tpm_clock_ms,omitempty"`
-	TPMResets  int64  `json:"tpm_resets,omitempty"`
-	Simulated  bool   `json:"simulated,omitempty"`
-	Schema     string `json:"schema_sha256,omitempty"`
-	Role       string `json:"role,omitempty"`
-	Method     string `json:"method,omitempty"`
-	Action     string `json:"action,omitempty"`
-	What       string `json:"what,omitempty"`
-	Old        string `json:"old,omitempty"`
-	New        string `json:"new,omitempty"`
-	Reason     string `json:"reason,omitempty"`
-	Approver   string `json:"approver,omitempty"`
-	Meaning    string `json:"meaning,omitempty"`
-	EntryEpoch int    `json:"entry_epoch,omitempty"`
-	EntrySeq   int64  `json:"entry_seq,omitempty"`
-	From       int64  `json:"from,omitempty"`
-	To         int64  `json:"to,omitempty"`
-	Count      int64  `json:"count,omitempty"`
-	Format     string `json:"format,omitempty"`
-	Filter     string `json:"filter,omitempty"`
-	File       string `json:"file,omitempty"`
-	FileDigest string `json:"file_sha256,omitempty"`
-	Number     int64  `json:"number,omitempty"`
-	NextUpdate string `json:"next_update,omitempty"`
-	CRL        string `json:"crl_sha256,omitempty"`
-	Root       string `json:"root_sha256,omitempty"`
-
-	// The evidence for the intermediate's TPM.
-	Request        string `json:"request_sha256,omitempty"`
-	Challenge      string `json:"challenge_sha256,omitempty"`
-	Answer         string `json:"answer_sha256,omitempty"`
-	CheckpointCert string `json:"checkpoint_cert_sha256,omitempty"`
-
+	TPM         string `json:"tpm,omitempty"`
+	TPMClock    int64  `json:"tpm_clock_ms,omitempty"`
+	TPMResets   int64  `json:"tpm_resets,omitempty"`
+	Simulated   bool   `json:"simulated,omitempty"`
+	Schema      string `json:"schema_sha256,omitempty"`
+	Role        string `json:"role,omitempty"`
+	Method      string `json:"method,omitempty"`
+	Action      string `json:"action,omitempty"`
+	What        string `json:"what,omitempty"`
+	Old         string `json:"old,omitempty"`
+	New         string `json:"new,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+	Approver    string `json:"approver,omitempty"`
+	Meaning     string `json:"meaning,omitempty"`
+	EntryEpoch  int    `json:"entry_epoch,omitempty"`
+	EntrySeq    int64  `json:"entry_seq,omitempty"`
+	From        int64  `json:"from,omitempty"`
+	To          int64  `json:"to,omitempty"`
+	Count       int64  `json:"count,omitempty"`
+	Format      string `json:"format,omitempty"`
+	Filter      string `json:"filter,omitempty"`
+	File        string `json:"file,omitempty"`
+	FileDigest  string `json:"file_sha256,omitempty"`
+	Number      int64  `json:"number,omitempty"`
+	NextUpdate  string `json:"next_update,omitempty"`
+	CRL         string `json:"crl_sha256,omitempty"`
+	Root        string `json:"root_sha256,omitempty"`
 	Code        string `json:"code,omitempty"`
 	Printer     string `json:"printer,omitempty"`
 	Template    string `json:"template,omitempty"`
@@ -131,6 +124,12 @@ type Body struct {
 	Size        int64  `json:"size,omitempty"`
 	Tree        string `json:"tree_sha256,omitempty"`
 	OffsetMilli int64  `json:"offset_ms,omitempty"`
+
+	// The evidence for the intermediate's TPM.
+	Request        string `json:"request_sha256,omitempty"`
+	Challenge      string `json:"challenge_sha256,omitempty"`
+	Answer         string `json:"answer_sha256,omitempty"`
+	CheckpointCert string `json:"checkpoint_cert_sha256,omitempty"`
 }
 
 // StepRecord is one step of a run: how long it took and how often something was sent again.

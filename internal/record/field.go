@@ -139,10 +139,6 @@ var fieldTable = []Field{
 	{"next_update", Time, 0, "when the next CRL is due", exTime},
 	{"crl_sha256", Digest, 0, "the CRL (blob)", exDigest},
 	{"root_sha256", Digest, 0, "the root certificate", exDigest},
-	{"request_sha256", Digest, 0, "the request for an intermediate (blob)", exDigest},
-	{"challenge_sha256", Digest, 0, "the root's challenge of the TPM (blob)", exDigest},
-	{"answer_sha256", Digest, 0, "the answer to that challenge (blob)", exDigest2},
-	{"checkpoint_cert_sha256", Digest, 0, "certificate of the checkpoint key (blob)", exDigest},
 	{"code", Text, 256, "registration code of the cloud", `"3c1f7a"`},
 	{"printer", Text, 128, "printer", `"zebra-1"`},
 	{"template", Text, 128, "label template", `"pass-40x20"`},
@@ -155,6 +151,11 @@ var fieldTable = []Field{
 	{"size", Number, 0, "tree size of that checkpoint, or bytes of a file", `4711`},
 	{"tree_sha256", Digest, 0, "root of the tree over all entries of the epoch that ended", exDigest2},
 	{"offset_ms", Signed, 0, "how far the clock was off, in milliseconds", `-4200`},
+
+	{"request_sha256", Digest, 0, "the request for an intermediate (blob)", exDigest},
+	{"challenge_sha256", Digest, 0, "the root's challenge of the TPM (blob)", exDigest},
+	{"answer_sha256", Digest, 0, "the answer to that challenge (blob)", exDigest2},
+	{"checkpoint_cert_sha256", Digest, 0, "certificate of the checkpoint key (blob)", exDigest},
 }
 
 // fieldOf finds a field's description and its place in Body by its JSON name.

@@ -107,8 +107,8 @@ var kindTable = []Kind{
 	},
 	{Name: KindBegun, Doc: "an attempt on a unit began", Required: list("run"), Optional: join(unit, list("claims"))},
 	{
-		Name: KindIssuing, Doc: "exactly these bytes are about to be signed",
-		Required: list("run serial model uid alg spki_sha256 csr_sha256 tbs_sha256 cert_serial not_before not_after issuer_key profile"),
+		Name: KindIssuing, Doc: "exactly these bytes are about to be signed; in a run, or with predecessor for a renewal",
+		Required: list("serial model uid alg spki_sha256 csr_sha256 tbs_sha256 cert_serial not_before not_after issuer_key profile"),
 		Optional: join(unit, certificate, list("claims predecessor")),
 	},
 	{
@@ -280,6 +280,9 @@ func (b Body) validateMeaning() error {
 				return errors.New("with outcome aborted lacks fault or reason")
 			}
 		}
+	}
+	if b.Kind == KindIssuing && b.Run == "" && b.Predecessor == "" {
+		return errors.New("is neither of a run nor of a renewal: it lacks run, or predecessor")
 	}
 	if len(b.Claims)+len(b.Releases) > 0 && b.Unit() == "" {
 		return errors.New("takes or releases claims without model and uid")

@@ -24,8 +24,8 @@ type Batch struct {
 const (
 	// maxGroup bounds the batches of one transaction, so that the first of them does not wait for all others.
 	maxGroup = 64
-	maxBatch = 64      // bodies, and blobs, of one batch
-	maxBlob  = 1 << 20 // bytes
+	maxBatch = 64       // bodies, and blobs, of one batch
+	maxBlob  = 16 << 20 // bytes: a revocation list of some 300 000 certificates
 )
 
 // job is one thing for the writer to do inside its transaction.

@@ -53,6 +53,8 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	f.BoolVar(&g.yes, "yes", false, "answer every question with yes")
 	f.StringVar(&g.pin.file, "pin-file", "", "file that holds the CA key's PIN")
 	f.IntVar(&g.pin.fd, "pin-fd", -1, "open descriptor that holds the CA key's PIN")
+	f.StringVar(&g.pin.credential, "pin-credential", "", "systemd credential that holds the CA key's PIN (default "+caPINCredential+", where the service has it)")
+	g.pin.automatic = caPINCredential
 	f.StringVar(&g.operatorPIN.file, "operator-pin-file", "", "file that holds the operator's PIN")
 	f.IntVar(&g.operatorPIN.fd, "operator-pin-fd", -1, "open descriptor that holds the operator's PIN")
 	f.StringVar(&g.approverPIN.file, "approver-pin-file", "", "file that holds the approver's PIN")
@@ -60,7 +62,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) { g.action = actionOf(c) }
 	addWindow(root, g)
 	root.AddCommand(
-		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g),
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g),
 		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newHandover(g), newVersion(g),
 	)
 	return root

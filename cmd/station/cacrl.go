@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/settings"
+)
+
+// crlFlags are those of ca crl.
+type crlFlags struct {
+	out    string
+	days   int
+	number int64
+}
+
+func newCACRL(g *globals) *cobra.Command {
+	var f crlFlags
+	c := &cobra.Command{
+		Use: "crl", Short: "sign the list of revoked certificates", Args: cobra.NoArgs,
+		Long: `crl signs a revocation list with the TPM's key, puts it on record and writes it
+as PEM: one list for the intermediate that issues, and one for each retired one
+that needs it still, the issuing one first. Servers that take boards load the
+file (mosquitto: crlfile; openssl verify: -CRLfile), and need the next one before
+--days are over: a list that is overdue makes many of them refuse every board.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.days < 1 || f.days > authority.MaxCRLDays {
+				return usage(fmt.Errorf("--days %d", f.days), fmt.Sprintf("1 to %d", authority.MaxCRLDays))
+			}
+			b, err := openAuthority(c.Context(), g)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if f.out == "" {
+				f.out = b.home.path("ca", "crl.pem")
+			}
+			return b.writeCRLs(c, g, f)
+		},
+	}
+	c.Flags().StringVar(&f.out, "out", "", "where the lists go (default ca/crl.pem in the home)")
+	c.Flags().IntVar(&f.days, "days", 30, "days until the next list is due")
+	c.Flags().Int64Var(&f.number, "number", 0, "give it at least this number: after a restore, one more than the last list that is out there")
+	return c
+}
+
+// openAuthority opens a home for work with the CA key on no board: ledger, PIN
+// and issuer.
+func openAuthority(ctx context.Context, g *globals) (_ *bench, err error) {
+	b, err := openLedger(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	ca, err := authority.Load(b.home.path("ca"))
+	if err != nil {
+		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
+	}
+	pin, err := g.pin.read("PIN of the CA key")
+	if err != nil {
+		return nil, err
+	}
+	return b, b.openIssuer(ctx, ca.Chain, pin)
+}
+
+// writeCRLs makes a list of each issuer, each on record before the file is written.
+func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
+	issuers := []*issuer.Issuer{b.issuer}
+	var text []byte
+	for _, i := range issuers {
+		crl, body, err := authority.NewCRL(c.Context(), authority.CRLConfig{Reader: b.reader, Issuer: i, Days: f.days, Number: f.number})
+		if err != nil {
+			return unfit(err, "nothing was signed that left; see: station doctor")
+		}
+		if err := b.note(c.Context(), body, crl.DER); err != nil {
+			return err
+		}
+		text = append(text, authority.EncodeCRL(crl.Parsed)...)
+		if err := tellCRL(c, g, crl, i); err != nil {
+			return err
+		}
+	}
+	if err := settings.Write(f.out, text, 0o644); err != nil {
+		return usage(err, "name a writable file with --out; the lists are on record, another run makes newer ones")
+	}
+	return nil
+}
+
+func tellCRL(c *cobra.Command, g *globals, crl *issuer.CRL, i *issuer.Issuer) error {
+	l := crl.Parsed
+	if g.json {
+		return printJSON(c, map[string]any{
+			"event": "crl", "issuer_key": i.KeyID(), "number": l.Number, "count": len(l.RevokedCertificateEntries),
+			"this_update": l.ThisUpdate.UTC().Format(time.RFC3339), "next_update": l.NextUpdate.UTC().Format(time.RFC3339),
+			"sha256": fmt.Sprintf("%x", crl.SHA256),
+		})
+	}
+	fmt.Fprintln(c.OutOrStdout(), listWords(l))
+	return nil
+}

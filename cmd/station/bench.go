@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"provisioning.example/station/internal/authority"
@@ -36,8 +37,9 @@ type bench struct {
 	reader  *reader.Reader
 	who     string // id of the operator
 	role    operator.Role
-	locked  *[]string // who was locked by wrong PINs and is not on record yet
-	signed  bool      // the login is on record, and a logout will be due
+	locked  *[]string   // who was locked by wrong PINs and is not on record yet
+	signed  bool        // the login is on record, and a logout will be due
+	pin     *keptSecret // of the CA key, for as long as the session
 	issuer  *issuer.Issuer
 	product *provision.Product
 	profile *issuer.Profile
@@ -156,14 +158,47 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
 	}
-	if err := fit(ca); err != nil {
+	pin, err := g.pin.read("PIN of the CA key")
+	if errors.Is(err, errNobodyToAsk) {
+		return nil, &exitError{exitUnfit, err, "without the PIN the ledger can only be read: type it, or use --pin-file, --pin-fd or --pin-credential"}
+	}
+	if err != nil {
+		return nil, unfit(err, "without the PIN the ledger can only be read")
+	}
+	if err := b.openIssuer(ctx, ca.Chain, pin); err != nil {
 		return nil, err
 	}
-	pin, err := g.pin.read("PIN of the CA key")
-	if err != nil {
-		return nil, unfit(err, "without the PIN the ledger can only be read: type it, or use --pin-file or --pin-fd")
+	return b, b.notePINSource(ctx, g.pin.source())
+}
+
+// pinSetting is what config entries call the way in which the PIN is handed over.
+const pinSetting = "hand-over of the CA key's PIN"
+
+// notePINSource records that from now on the PIN is handed over by nobody, or
+// by somebody again: an unattended site is one whose machine alone can sign.
+func (b *bench) notePINSource(ctx context.Context, source string) error {
+	was := ""
+	for at, more := (reader.Cursor{}), true; more && was == ""; {
+		page, next, older, err := b.reader.Page(ctx, reader.Filter{Kinds: []string{record.KindConfig}}, at, reader.MaxPage)
+		if err != nil {
+			return unfit(err, "see: station ledger verify")
+		}
+		for _, e := range page {
+			if e.Body.What == pinSetting {
+				was = e.Body.New
+				break
+			}
+		}
+		at, more = next, older
 	}
-	return b, b.openIssuer(ctx, ca.Chain, pin)
+	unattended := strings.HasPrefix(source, credentialSource)
+	if !unattended {
+		source = "by a person"
+	}
+	if source == was || was == "" && !unattended {
+		return nil
+	}
+	return b.note(ctx, record.Body{Kind: record.KindConfig, What: pinSetting, Old: was, New: source})
 }
 
 func (b *bench) openIssuer(ctx context.Context, chain []*x509.Certificate, pin []byte) error {
@@ -171,12 +206,16 @@ func (b *bench) openIssuer(ctx context.Context, chain []*x509.Certificate, pin [
 	if keys.CA == nil {
 		return unfit(fmt.Errorf("%s has no CA key", b.home.dir), "make the home anew with: station init")
 	}
-	key, err := b.tpm.Key(ctx, *keys.CA, func() ([]byte, error) { return pin, nil })
+	var err error
+	if b.pin, err = keepSecret(pin); err != nil {
+		return unfit(err, "the system must have memory")
+	}
+	key, err := b.tpm.Key(ctx, *keys.CA, b.pin.get)
 	if err == nil {
 		err = tryPIN(ctx, key)
 	}
 	if err != nil {
-		return unfit(fmt.Errorf("the CA key: %w", err), "check PIN and TPM with: station doctor")
+		return b.caKeyUnfit(ctx, err)
 	}
 	b.issuer, err = issuer.New(issuer.Config{Chain: chain, Signer: key})
 	if err != nil {
@@ -191,6 +230,22 @@ func (b *bench) openIssuer(ctx context.Context, chain []*x509.Certificate, pin [
 	}
 	b.rework, err = x509.MarshalPKIXPublicKey(rework.Public())
 	return err
+}
+
+// caKeyUnfit says what became of the CA key, and how many wrong PINs are left.
+func (b *bench) caKeyUnfit(ctx context.Context, err error) error {
+	err = fmt.Errorf("the CA key: %w", err)
+	hint := "check PIN and TPM with: station doctor"
+	var locked *tpm.LockoutError
+	switch {
+	case errors.As(err, &locked) && locked.Heals > 0:
+		hint = fmt.Sprintf("leave the machine on and try again at %s, or later", time.Now().Add(locked.Heals).Format(time.DateTime))
+	case errors.Is(err, tpm.ErrPIN):
+		if da, daErr := b.tpm.DA(ctx); daErr == nil {
+			hint = fmt.Sprintf("it was not tried again; %d more wrong ones and the TPM locks, see: station doctor", max(da.Max-da.Used, 0))
+		}
+	}
+	return unfit(err, hint)
 }
 
 // tryPIN signs a digest that nothing else is: a wrong PIN shows before the
@@ -281,6 +336,7 @@ func (b *bench) Close() error {
 	if b.tpm != nil {
 		errs = append(errs, b.tpm.Close())
 	}
+	b.pin.wipe()
 	b.home.release()
 	return errors.Join(errs...)
 }

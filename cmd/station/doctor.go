@@ -160,6 +160,11 @@ func lookKeys(ctx context.Context, x *examination) finding {
 		if _, err := x.tpm.Key(ctx, *key.ref, noPIN); err != nil {
 			return stop(remedy, "%s key: %v", key.name, err)
 		}
+		if n, err := x.tpm.Copies(ctx, *key.ref); err != nil {
+			return stop("start it again, or power the machine off and on", "%v", err)
+		} else if n > 0 {
+			return warn("change the PIN once more: station ca pin", "a change of PIN was interrupted: there is a copy of the %s key with another PIN", key.name)
+		}
 	}
 	if k.Rework == nil {
 		return warn("locked boards cannot be reworked", "no rework key")

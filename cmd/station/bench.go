@@ -158,6 +158,9 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
 	}
+	if err := fit(ca); err != nil {
+		return nil, err
+	}
 	pin, err := g.pin.read("PIN of the CA key")
 	if errors.Is(err, errNobodyToAsk) {
 		return nil, &exitError{exitUnfit, err, "without the PIN the ledger can only be read: type it, or use --pin-file, --pin-fd or --pin-credential"}

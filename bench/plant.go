@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,13 +106,30 @@ func (p *plant) startTPM(ctx context.Context) error {
 	if out, err := setup.CombinedOutput(); err != nil {
 		return fmt.Errorf("swtpm_setup: %w\n%s", err, out)
 	}
-	return p.start(ctx, p.path("tpm.sock"), "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+p.path("tpm"),
+	up := func() bool { return listens(p.path("tpm.sock")) && listens(p.path("tpm.sock.ctrl")) }
+	return p.start(ctx, up, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+p.path("tpm"),
 		"--server", "type=unixio,path="+p.path("tpm.sock"), "--ctrl", "type=unixio,path="+p.path("tpm.sock.ctrl"),
 		"--flags", "not-need-init,startup-clear")
 }
 
-// start starts a process that ends with this one, and returns when path is there.
-func (p *plant) start(ctx context.Context, path, name string, args ...string) error {
+// listens tells whether somebody takes connections on a socket: its name is
+// there a moment earlier.
+func listens(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+}
+
+// there tells whether a file has its name.
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// start starts a process that ends with this one, and returns when it is up.
+func (p *plant) start(ctx context.Context, up func() bool, name string, args ...string) error {
 	c := exec.Command(name, args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
@@ -122,16 +140,14 @@ func (p *plant) start(ctx context.Context, path, name string, args ...string) er
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return nil
-		}
+	for !up() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not come up: %w", name, ctx.Err())
 		}
 	}
+	return nil
 }
 
 // command prepares the station's program.
@@ -165,7 +181,7 @@ func (p *plant) product(baud int) error {
 func (p *plant) board(ctx context.Context) (string, error) {
 	p.boards++
 	tty := p.path(fmt.Sprintf("board%d", p.boards))
-	return tty, p.start(ctx, tty, p.agent, "--state", tty+".flash", "--link", tty, "--model", model,
+	return tty, p.start(ctx, func() bool { return there(tty) }, p.agent, "--state", tty+".flash", "--link", tty, "--model", model,
 		"--uid", fmt.Sprintf("00c0ffee%04x", p.boards))
 }
 

@@ -93,7 +93,7 @@ func openKey(ctx context.Context, socket string, ref tpm.KeyRef) (*tpm.TPM, *tpm
 }
 
 // ourMaker is the station's issuer: request parsed strictly, contents built
-// from the profile, linted before and after, chain verified.
+// from the profile, linted before and after, the result verified.
 func ourMaker(ctx context.Context, p *plant, socket string, c csr, profile *issuer.Profile) (*maker, error) {
 	chain, ref, err := p.ca()
 	if err != nil {

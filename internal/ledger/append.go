@@ -118,6 +118,8 @@ func (l *Ledger) write() {
 			return
 		case j := <-l.work:
 			l.commit(l.gather(j))
+		case s := <-l.sealing:
+			s.done <- l.seal(s.reason)
 		}
 	}
 }
@@ -136,8 +138,20 @@ func (l *Ledger) gather(first *job) []*job {
 	return group
 }
 
-// commit runs a group in one transaction and answers each of its jobs.
+// commit finishes a seal that waits for it, then commits the group.
 func (l *Ledger) commit(group []*job) {
+	if err := l.finishSeal(); err != nil {
+		l.log.Error("the seal is not finished", "err", err)
+		for _, j := range group {
+			j.done <- err
+		}
+		return
+	}
+	l.commitGroup(group)
+}
+
+// commitGroup runs a group in one transaction and answers each of its jobs.
+func (l *Ledger) commitGroup(group []*job) {
 	answers := make([]error, len(group))
 	size, err := l.transact(group, answers)
 	if err != nil {

@@ -79,27 +79,49 @@ func (l *Ledger) coverTo(size int64) error {
 	if _, covered := l.Size(); size <= covered {
 		return nil
 	}
-	root, err := l.read.Root(l.ctx, l.origin.Epoch, size)
+	c, note, err := l.signCheckpoint(size)
 	if err != nil {
 		return err
 	}
-	c := record.Checkpoint{Origin: l.origin, Size: size, Root: root}
-	note, err := c.Sign(l.signer)
+	if err := l.do(l.ctx, l.storing(c, note)); err != nil {
+		return err
+	}
+	l.coveredTo(size)
+	return nil
+}
+
+// signCheckpoint signs for the tree of the given size.
+func (l *Ledger) signCheckpoint(size int64) (c record.Checkpoint, note []byte, err error) {
+	root, err := l.read.Root(l.ctx, l.origin.Epoch, size)
 	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return c, nil, err
+	}
+	c = record.Checkpoint{Origin: l.origin, Size: size, Root: root}
+	if note, err = c.Sign(l.signer); err != nil {
+		return c, nil, fmt.Errorf("ledger: %w", err)
 	}
 	// A signature that a broken key store made must not become evidence.
 	if _, err := l.verifier.Open(note); err != nil {
-		return fmt.Errorf("ledger: the checkpoint just signed does not verify: %w", err)
+		return c, nil, fmt.Errorf("ledger: the checkpoint just signed does not verify: %w", err)
 	}
-	if err := l.do(l.ctx, func(tx *sql.Tx) error { return storeCheckpoint(tx, c, note) }); err != nil {
-		return err
+	return c, note, nil
+}
+
+// storing stores a checkpoint, unless a seal was covered meanwhile by a newer one.
+func (l *Ledger) storing(c record.Checkpoint, note []byte) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		if _, covered := l.Size(); c.Size <= covered {
+			return nil
+		}
+		return storeCheckpoint(tx, c, note)
 	}
+}
+
+func (l *Ledger) coveredTo(size int64) {
 	l.mu.Lock()
-	l.covered = size
+	l.covered = max(l.covered, size)
 	l.mu.Unlock()
 	l.log.Debug("checkpoint", "size", size)
-	return nil
 }
 
 func storeCheckpoint(tx interface {

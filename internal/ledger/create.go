@@ -62,7 +62,7 @@ func (l *Ledger) fill(ctx context.Context, path string) error {
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	if err := fillTables(ctx, db, c, note); err != nil {
+	if err := l.fillTables(ctx, db, c, note); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	if err := db.Close(); err != nil { // folds the WAL into the file
@@ -82,7 +82,11 @@ func (l *Ledger) emptyCheckpoint() (c record.Checkpoint, note []byte, err error)
 	return c, note, err
 }
 
-func fillTables(ctx context.Context, db *sql.DB, c record.Checkpoint, note []byte) error {
+func (l *Ledger) fillTables(ctx context.Context, db *sql.DB, c record.Checkpoint, note []byte) error {
+	seal, err := l.firstSeal(ctx)
+	if err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -93,6 +97,15 @@ func fillTables(ctx context.Context, db *sql.DB, c record.Checkpoint, note []byt
 	}
 	if err := storeCheckpoint(tx, c, note); err != nil {
 		return err
+	}
+	if len(seal) > 0 {
+		lines, err := l.encode(Batch{Bodies: seal})
+		if err != nil {
+			return err
+		}
+		if err := l.insert(tx, lines, nil, make([]int64, 1)); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }

@@ -87,7 +87,11 @@ func (l *Ledger) ending(ctx context.Context, newest record.StoredCheckpoint, b *
 
 // begin writes the empty tree's checkpoint and the first entry of the epoch.
 func (l *Ledger) begin(ctx context.Context, path string, b record.Body, note []byte) error {
-	lines, err := l.encode(Batch{Bodies: []record.Body{b}, Blobs: [][]byte{note}})
+	seal, err := l.firstSeal(ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	lines, err := l.encode(Batch{Bodies: append([]record.Body{b}, seal...), Blobs: [][]byte{note}})
 	if err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (l *Ledger) begin(ctx context.Context, path string, b record.Body, note []b
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 	err = storeCheckpoint(tx, empty, signed)
 	if err == nil {
-		err = l.insert(tx, lines, [][]byte{note}, make([]int64, 1))
+		err = l.insert(tx, lines, [][]byte{note}, make([]int64, len(lines)))
 	}
 	if err == nil {
 		err = tx.Commit()

@@ -17,6 +17,7 @@ type WriteError struct {
 	Op    string
 	Full  bool // no room on the disk
 	Final bool // every later call fails as well, until the ledger has been closed and opened again
+	TPM   bool // the TPM did not answer while a seal was under way
 	Err   error
 }
 
@@ -24,6 +25,8 @@ func (e *WriteError) Error() string {
 	switch {
 	case e.Full:
 		return fmt.Sprintf("ledger: %s: no room on the disk: make room, then try again: %v", e.Op, e.Err)
+	case e.TPM:
+		return fmt.Sprintf("ledger: %s: the TPM does not answer, and nothing is written until it does: %v", e.Op, e.Err)
 	case !e.Final:
 		return fmt.Sprintf("ledger: %s: another program holds the ledger: end it, then try again: %v", e.Op, e.Err)
 	}

@@ -26,8 +26,11 @@ const (
 // and whether the newest entries are what was hashed. The whole ledger is for the auditor.
 func (l *Ledger) examine(ctx context.Context, path string) error {
 	err := l.examineFile(ctx, path)
+	if err == nil {
+		return l.examineSeals(ctx)
+	}
 	var format *reader.FormatError
-	if err == nil || errors.As(err, &format) || ctx.Err() != nil {
+	if errors.As(err, &format) || ctx.Err() != nil {
 		return err
 	}
 	return &reader.FormatError{Path: path, What: err.Error()}

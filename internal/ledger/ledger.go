@@ -45,6 +45,10 @@ type Config struct {
 	Signer crypto.Signer    // checkpoint key, ECDSA P-256; may be slow
 	Now    func() time.Time // stamps entries that carry no time; nil: time.Now
 	Log    *slog.Logger     // nil: nothing is logged
+
+	// Counter ties the ledger to the TPM by seals; nil: it has none. Seal is what every seal says: operator, software, TPM.
+	Counter Counter
+	Seal    record.Body
 }
 
 // Ledger is an open ledger. Its methods may be called at the same time.
@@ -54,6 +58,11 @@ type Ledger struct {
 	signer   crypto.Signer
 	now      func() time.Time
 	log      *slog.Logger
+
+	counter    Counter
+	sealBody   record.Body
+	sealing    chan *sealJob // to the writer
+	unfinished uint64        // value of a seal whose increment is still to come; owned by the writer
 
 	db    *sql.DB        // one connection, owned by the writer
 	read  *reader.Reader // committed entries only
@@ -96,6 +105,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if err := l.Cover(ctx, l.size); err != nil {
 		return nil, errors.Join(fmt.Errorf("cover the end of the ledger: %w", err), l.Close())
 	}
+	if err := l.Seal(ctx, "start"); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
@@ -112,7 +124,11 @@ func prepare(c Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	l := &Ledger{origin: origin, verifier: v, signer: c.Signer, now: c.Now, log: c.Log, work: make(chan *job), wake: make(chan struct{}, 1)}
+	l := &Ledger{
+		origin: origin, verifier: v, signer: c.Signer, now: c.Now, log: c.Log, work: make(chan *job), wake: make(chan struct{}, 1),
+		counter: c.Counter, sealBody: c.Seal, sealing: make(chan *sealJob),
+	}
+	l.sealBody.Kind = record.KindSeal
 	if l.now == nil {
 		l.now = time.Now
 	}

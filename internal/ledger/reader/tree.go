@@ -109,3 +109,12 @@ func (r *Reader) Proof(ctx context.Context, epoch int, seq int64) (record.Proof,
 	}
 	return record.Proof{Index: seq - 1, Hashes: hashes, Checkpoint: c.Note}, nil
 }
+
+// LastSeal returns the newest seal entry of an epoch: a seal, or with attest the TPM's word for one.
+func (r *Reader) LastSeal(ctx context.Context, epoch int) (e record.Entry, found bool, err error) {
+	for e, err := range r.entries(ctx, `SELECT `+entryColumns+` FROM entry WHERE kind = ? AND id > ? AND id < ? ORDER BY id DESC LIMIT 1`,
+		record.KindSeal, ID(epoch, 0), ID(epoch+1, 0)) {
+		return e, err == nil, err
+	}
+	return e, false, nil
+}

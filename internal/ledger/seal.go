@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"provisioning.example/station/internal/record"
+)
+
+// A seal ties the ledger to a counter in the TPM that only goes up, so that an older copy of the file is noticed:
+//
+//	append seal{nv: n+1} -> commit -> checkpoint -> increment the counter to n+1 -> append what the TPM says of it
+//
+// The writer takes nothing else between the first step and the increment. So at the next start the counter stands where the last
+// seal says, or one below with that seal as the last entry: then the power failed on the way, and the seal is finished.
+
+// Counter is a counter that never goes down, whatever happens to the disk: in a TPM's non-volatile memory.
+type Counter interface {
+	Read(ctx context.Context) (uint64, error)
+	// Increment adds one and returns the new value. It is never repeated blindly: after an error Read tells whether it was done.
+	Increment(ctx context.Context) (uint64, error)
+	// Certify returns the value with the TPM's signed word for it, over qualifying.
+	Certify(ctx context.Context, qualifying [32]byte) (value uint64, attest, sig []byte, err error)
+}
+
+// SealError says that counter and ledger do not belong together. Nothing may be provisioned until qa has found out why.
+type SealError struct {
+	Sealed  uint64 // by the last seal of the ledger
+	Counter uint64 // of the TPM
+	What    string
+}
+
+func (e *SealError) Error() string {
+	return fmt.Sprintf("ledger: the last seal stands for %d, the TPM's counter is at %d: %s", e.Sealed, e.Counter, e.What)
+}
+
+// ErrNoCounter is the answer for a ledger that is sealed, and no counter to hold it against.
+var ErrNoCounter = errors.New("ledger: it is sealed by a TPM's counter, and none was named: bring back the station.toml that names it")
+
+// ErrNotSealed is the answer for a ledger without a seal where the station has a counter.
+var ErrNotSealed = errors.New("ledger: this epoch has no seal, but the station has a counter in its TPM: this is not the ledger that was sealed by it")
+
+// sealJob is one Seal call.
+type sealJob struct {
+	reason string
+	done   chan error // holds one
+}
+
+// Seal makes a seal and returns when the TPM's word for it is on record. Without a counter it does nothing.
+// If the TPM goes away on the way, the ledger takes no more entries until the seal is finished, which the next of them tries first.
+func (l *Ledger) Seal(ctx context.Context, reason string) error {
+	if l.counter == nil {
+		return nil
+	}
+	if err := l.Err(); err != nil {
+		return err
+	}
+	j := &sealJob{reason, make(chan error, 1)}
+	select {
+	case l.sealing <- j:
+		return <-j.done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// seal is Seal in the writer's goroutine.
+func (l *Ledger) seal(reason string) error {
+	if err := l.finishSeal(); err != nil {
+		return err
+	}
+	value, err := l.counter.Read(l.ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: seal: %w", err)
+	}
+	b := l.sealBody
+	b.NV, b.Reason = int64(value)+1, reason
+	size, err := l.appendNow(b)
+	if err != nil {
+		return err
+	}
+	l.unfinished = value + 1
+	if err := l.coverNow(size); err != nil {
+		return err
+	}
+	return l.finishSeal()
+}
+
+// finishSeal increments the counter for a seal that is on record and covered, and records what the TPM says of it.
+// Only the writer calls it. A seal that was not covered yet is covered first.
+func (l *Ledger) finishSeal() error {
+	nv := l.unfinished
+	if nv == 0 {
+		return nil
+	}
+	size, covered := l.Size()
+	if covered < size {
+		if err := l.coverNow(size); err != nil {
+			return err
+		}
+	}
+	value, err := l.counter.Read(l.ctx)
+	if err == nil && value+1 == nv {
+		value, err = l.counter.Increment(l.ctx)
+	}
+	if err != nil {
+		return &WriteError{Op: "finish the seal", TPM: true, Err: err}
+	}
+	if value != nv {
+		return &SealError{nv, value, "something else has changed the counter"}
+	}
+	l.unfinished = 0
+	return l.certify(nv, size)
+}
+
+// certify records the TPM's word for the counter, over the checkpoint that covers the seal.
+func (l *Ledger) certify(nv uint64, size int64) error {
+	c, found, err := l.read.NewestCheckpoint(l.ctx)
+	if err != nil {
+		return err
+	}
+	if !found || c.Epoch != l.origin.Epoch || c.Size != size {
+		return fmt.Errorf("ledger: seal: the checkpoint of %d entries is not there", size)
+	}
+	note := sha256.Sum256(c.Note)
+	value, attest, sig, err := l.counter.Certify(l.ctx, note)
+	if err != nil {
+		return fmt.Errorf("ledger: seal: %w", err)
+	}
+	if value != nv {
+		return &SealError{nv, value, "something else has changed the counter"}
+	}
+	b := l.sealBody
+	b.NV, b.Attest, b.AttestSig = int64(nv), hex.EncodeToString(attest), hex.EncodeToString(sig)
+	b.Checkpoint, b.Size = hex.EncodeToString(note[:]), size
+	_, err = l.appendNow(b)
+	return err
+}
+
+// appendNow is Append in the writer's goroutine, of an entry without claims and blobs. It returns the size of the epoch with it.
+func (l *Ledger) appendNow(b record.Body) (int64, error) {
+	lines, err := l.encode(Batch{Bodies: []record.Body{b}})
+	if err != nil {
+		return 0, err
+	}
+	seqs := make([]int64, 1)
+	err = l.alone(func(tx *sql.Tx) error { return l.insert(tx, lines, nil, seqs) })
+	return seqs[0], err
+}
+
+// coverNow is coverTo in the writer's goroutine.
+func (l *Ledger) coverNow(size int64) error {
+	c, note, err := l.signCheckpoint(size)
+	if err != nil {
+		return err
+	}
+	if err := l.alone(l.storing(c, note)); err != nil {
+		return err
+	}
+	l.coveredTo(size)
+	return nil
+}
+
+// alone runs one job in the writer's goroutine, in a transaction of its own.
+func (l *Ledger) alone(apply func(*sql.Tx) error) error {
+	j := &job{apply, make(chan error, 1)}
+	l.commitGroup([]*job{j})
+	return <-j.done
+}
+
+// firstSeal is what a new epoch says of the counter as it stands: so that none of its ledgers is without a seal.
+func (l *Ledger) firstSeal(ctx context.Context) ([]record.Body, error) {
+	if l.counter == nil {
+		return nil, nil
+	}
+	value, err := l.counter.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the TPM's counter: %w", err)
+	}
+	b := l.sealBody
+	b.NV, b.Reason = int64(value), "first"
+	return []record.Body{b}, nil
+}
+
+// examineSeals holds the ledger's last seal against the counter. It is the one switch over what the last stop can have left.
+func (l *Ledger) examineSeals(ctx context.Context) error {
+	last, found, err := l.read.LastSeal(ctx, l.origin.Epoch)
+	switch {
+	case err != nil:
+		return err
+	case l.counter == nil && !found:
+		return nil // a ledger without seals: its home has no counter
+	case l.counter == nil:
+		return ErrNoCounter
+	case !found:
+		return ErrNotSealed
+	}
+	value, err := l.counter.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: read the TPM's counter: %w", err)
+	}
+	nv := uint64(last.Body.NV)
+	open := last.Seq == l.size && last.Body.Attest == "" // the seal is the last entry, without the TPM's word for it
+	switch {
+	case value == nv && !open:
+		return nil
+	case value == nv, value+1 == nv && open:
+		l.unfinished = nv // finished before anything else is written
+		return nil
+	case value > nv:
+		return &SealError{nv, value, fmt.Sprintf("this is an older copy of the ledger, or its end was cut off: %d seals are missing", value-nv)}
+	case open:
+		return &SealError{nv, value, "the counter is behind: the TPM was cleared, or a copy of a software TPM was put back"}
+	}
+	return &SealError{nv, value, "the counter is behind what was recorded after it: the TPM was cleared, or a copy of a software TPM was put back"}
+}

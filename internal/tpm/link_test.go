@@ -141,6 +141,21 @@ func FuzzAnswers(f *testing.F) {
 			"session":  func(b *bus) error { _, err := b.authorise(Name{}, nil); return err },
 			"leftover": func(b *bus) error { return b.flushLeftovers() },
 			"key":      func(b *bus) error { return (&Key{}).find(b) },
+
+			"endorsement": func(b *bus) error { _, err := b.readEndorsement(); return err },
+			"chain":       func(b *bus) error { _, err := b.readChain(); return err },
+			"index":       func(b *bus) error { _, _, err := b.nvPublic(firstCounter); return err },
+			"activation":  func(b *bus) error { _, err := b.activate(endorsements()[0], []byte("x"), []byte("x")); return err },
+			"copy":        func(b *bus) error { return (&copying{old: []byte("x"), new: []byte("y")}).do(b) },
+			"value": func(b *bus) error {
+				_, err := b.counterValue(CounterRef{}, &session{Session: tpm2.PasswordAuth(nil)})
+				return err
+			},
+			"increment": func(b *bus) error { return b.increment(CounterRef{}, &session{Session: tpm2.PasswordAuth(nil)}) },
+			"certify": func(b *bus) error {
+				_, _, err := b.certifyCounter(CounterRef{}, &session{Session: tpm2.PasswordAuth(nil)}, [32]byte{})
+				return err
+			},
 		}
 		for _, do := range ask {
 			b := &bus{src: socketSource{}, log: slog.New(slog.DiscardHandler), life: ended, ctx: ended, link: scripted(answer)}
@@ -168,7 +183,7 @@ func recordAnswers(f *testing.F) [][]byte {
 	}
 	go tpm.own()
 	pin := func() ([]byte, error) { return []byte("1234"), nil }
-	ref, _, err := tpm.CreateKey(f.Context(), CA, elliptic.P256(), []byte("1234"))
+	ref, creation, err := tpm.CreateKey(f.Context(), CA, elliptic.P256(), []byte("1234"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -182,6 +197,7 @@ func recordAnswers(f *testing.F) [][]byte {
 	if _, err := tpm.DA(f.Context()); err != nil {
 		f.Fatal(err)
 	}
+	recordEvidence(f, tpm, ref, creation)
 	if err := tpm.Health(f.Context()); err != nil {
 		f.Fatal(err)
 	}
@@ -189,6 +205,70 @@ func recordAnswers(f *testing.F) [][]byte {
 		f.Fatal(err)
 	}
 	return tape.answers
+}
+
+func recordEvidence(f *testing.F, tpm *TPM, ref KeyRef, creation Creation) {
+	f.Helper()
+	ctx, pin := f.Context(), []byte("1234")
+	if _, err := tpm.Endorsement(ctx); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := tpm.CertifyCreation(ctx, ref, creation, [32]byte{}); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := tpm.ExportBlob(ctx, ref, pin); err != nil {
+		f.Fatal(err)
+	}
+	counter, err := tpm.DefineCounter(ctx, pin)
+	if err != nil {
+		f.Fatal(err)
+	}
+	c, err := tpm.Counter(ctx, counter, func() ([]byte, error) { return pin, nil })
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, _, err := c.Certify(ctx, [32]byte{}); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// FuzzCreation reads the text of creations and of counters' references.
+func FuzzCreation(f *testing.F) {
+	f.Add("00:00")
+	f.Add(strings.Repeat("0", 64) + ":80214000000100020102")
+	f.Add(CounterRef{Handle: firstCounter, Name: Name{0, 11}, SRK: Name{0, 11}}.String())
+	f.Fuzz(func(t *testing.T, text string) {
+		var c Creation
+		if err := c.UnmarshalText([]byte(text)); err == nil && c.String() != text {
+			t.Errorf("%q reads as %q", text, c)
+		} else if err != nil && !c.IsZero() {
+			t.Error("a refused text changed the creation")
+		}
+		var r CounterRef
+		if err := r.UnmarshalText([]byte(text)); err == nil && r.String() != text {
+			t.Errorf("%q reads as %q", text, r)
+		} else if err != nil && r != (CounterRef{}) {
+			t.Error("a refused text changed the reference")
+		}
+	})
+}
+
+// FuzzCutCertificates takes certificates off the front of what a vendor left in
+// an index.
+func FuzzCutCertificates(f *testing.F) {
+	f.Add([]byte("0\x82\x00\x010\xff\xff"))
+	f.Add([]byte("0\x82\x00\x02"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list := cutCertificates(data)
+		if whole := bytes.Join(list, nil); !bytes.HasPrefix(data, whole) {
+			t.Error("bytes that were not there")
+		}
+		for _, der := range list {
+			if len(der) < 4 || len(cutCertificates(der)) != 1 {
+				t.Errorf("%x is not one certificate", der)
+			}
+		}
+	})
 }
 
 // recorder keeps the answers that pass.

@@ -37,6 +37,7 @@ func TestFuzzCorpus(t *testing.T) {
 	c.files()
 	c.records()
 	c.tpm()
+	c.attest()
 	c.texts()
 	for path, want := range c.made {
 		path = filepath.Join(root, path)

@@ -114,7 +114,7 @@ func (c corpus) payloads(answers []obj) []byte {
 // files makes what comes on a stick or out of a file: the examples of testdata.
 func (c corpus) files() {
 	for _, name := range []string{"request.pem", "request-openssl.pem"} {
-		c.seed("internal/authority", "FuzzParseRequest", name, c.read("internal/authority/testdata/"+name))
+		c.seed("internal/audit/ceremony", "FuzzParseRequest", name, c.read("internal/audit/ceremony/testdata/"+name))
 	}
 	for _, name := range []string{"answer.pem", "installed.pem"} {
 		c.seed("internal/authority", "FuzzCertificates", name, c.read("internal/authority/testdata/"+name))
@@ -193,10 +193,40 @@ func (c corpus) tpm() {
 	name := "000b" + strings.Repeat("01", 32)
 	c.seed("internal/tpm", "FuzzKeyRef", "whole", "8100a000:"+name+":"+name)
 	c.seed("internal/tpm", "FuzzKeyRef", "no names", "8100a000::")
+	c.seed("internal/tpm", "FuzzCreation", "whole", strings.Repeat("01", 32)+":8021400000010020"+strings.Repeat("02", 32))
+	c.seed("internal/tpm", "FuzzCreation", "another hierarchy", strings.Repeat("01", 32)+":8021400000070020"+strings.Repeat("02", 32))
+	c.seed("internal/tpm", "FuzzCreation", "counter", "0180a000:"+name+":"+name)
+	ek, above := c.read("internal/attest/testdata/ek.der"), c.read("internal/attest/testdata/issuer.der")
+	c.seed("internal/tpm", "FuzzCutCertificates", "padded", append(bytes.Clone(ek), 0xff, 0xff, 0xff))
+	c.seed("internal/tpm", "FuzzCutCertificates", "chain", append(append(bytes.Clone(ek), above...), 0, 0))
+	c.seed("internal/tpm", "FuzzCutCertificates", "longer than the index", ek[:len(ek)-1])
 	c.seed("internal/tpm", "FuzzKeyRef", "capitals", "8100A000:"+name+":"+strings.ToUpper(name))
 	state := c.read("internal/tpm/testdata/simulator-state")
 	c.seed("internal/tpm", "FuzzDecodeState", "header alone", state[:bytes.IndexByte(state, '\n')+1])
 	c.seed("internal/tpm", "FuzzDecodeState", "cut", state[:256])
+}
+
+// attest makes what a TPM says of itself, from evidence of a real one.
+func (c corpus) attest() {
+	const room = "internal/attest"
+	read := func(name string) []byte { return c.read(room + "/testdata/" + name) }
+	for _, name := range []string{"ek", "ak", "ca", "checkpoint"} {
+		c.seed(room, "FuzzPublic", name, read(name+".public"))
+	}
+	for _, name := range []string{"creation", "counter", "quote"} {
+		said, sig := read(name+".attest"), read(name+".signature")
+		c.seed(room, "FuzzAttest", name, said)
+		c.seed(room, "FuzzAttest", name+" by no TPM", append([]byte("CERT"), said[4:]...))
+		c.seed(room, "FuzzSignature", name, sig)
+		c.seed(room, "FuzzSignature", name+" cut", sig[:len(sig)-1])
+	}
+	ek, issuer := read("ek.der"), read("issuer.der")
+	c.seed(room, "FuzzCertificates", "chain", ek, issuer)
+	c.seed(room, "FuzzCertificates", "turned round", issuer, ek)
+	key := read("key.pem")
+	c.seed(room, "FuzzKeyFile", "whole", key)
+	c.seed(room, "FuzzKeyFile", "words behind", append(bytes.Clone(key), "the PIN"...))
+	c.seed(room, "FuzzKeyFile", "another type", bytes.ReplaceAll(key, []byte("TSS2"), []byte("EC")))
 }
 
 // texts makes what the system and boards say in words.

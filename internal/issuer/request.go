@@ -5,10 +5,12 @@ package issuer
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"math/big"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -33,6 +35,7 @@ type Request struct {
 	spki, sum    [32]byte
 	public       crypto.PublicKey
 	alg, cn, sn  string
+	r            []byte
 }
 
 // DER returns a copy of the request as it was received.
@@ -49,6 +52,29 @@ func (r *Request) PublicKey() crypto.PublicKey { return r.public }
 
 // Alg is the algorithm of key and signature: ES256, ES384, EdDSA or RS256.
 func (r *Request) Alg() string { return r.alg }
+
+// R is the first half of the request's ECDSA signature, r, in as many bytes as
+// the curve's order has; nil for other algorithms. Two signatures with the same
+// r were made with the same secret number, and give their keys away.
+func (r *Request) R() []byte { return bytes.Clone(r.r) }
+
+// signatureR reads r from a DER ECDSA-Sig-Value (RFC 3279 2.2.3) that was found
+// to verify.
+func signatureR(public crypto.PublicKey, signature []byte) []byte {
+	key, ok := public.(*ecdsa.PublicKey)
+	if !ok {
+		return nil
+	}
+	var (
+		body cryptobyte.String
+		r    big.Int
+	)
+	in := cryptobyte.String(signature)
+	if !in.ReadASN1(&body, cbasn1.SEQUENCE) || !body.ReadASN1Integer(&r) {
+		return nil
+	}
+	return r.FillBytes(make([]byte, (key.Params().N.BitLen()+7)/8))
+}
 
 // ParseRequest checks a PKCS#10 request (RFC 2986) in the one form the
 // enrollment protocol allows: version 0, subject CN (UTF8String) and perhaps
@@ -97,7 +123,7 @@ func ParseRequest(der []byte, want Expect) (*Request, error) {
 	der = bytes.Clone(der)
 	return &Request{
 		der: der, rawSPKI: bytes.Clone(p.spki), spki: spki, sum: sha256.Sum256(der),
-		public: public, alg: alg.name, cn: want.CN, sn: want.SN,
+		public: public, alg: alg.name, cn: want.CN, sn: want.SN, r: signatureR(public, p.signature),
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -203,5 +204,30 @@ func TestRequestRefused(t *testing.T) {
 				t.Errorf("message %q does not say what was found", err)
 			}
 		})
+	}
+}
+
+// TestRequestR reads r as encoding/asn1 does, with leading zeros kept.
+func TestRequestR(t *testing.T) {
+	for _, m := range makers {
+		want := issuer.Expect{CN: "sensor-001"}
+		in := m.request(t, m.key(t), &want)
+		r, err := issuer.ParseRequest(in, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var parts struct {
+			TBS, Alg asn1.RawValue
+			Sig      asn1.BitString
+		}
+		var sig struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(in, &parts); err != nil {
+			t.Fatal(err)
+		}
+		_, notECDSA := asn1.Unmarshal(parts.Sig.Bytes, &sig)
+		size := map[string]int{"ES256": 32, "ES384": 48}[m.alg]
+		if len(r.R()) != size || size > 0 && (notECDSA != nil || new(big.Int).SetBytes(r.R()).Cmp(sig.R) != 0) {
+			t.Errorf("%s: r is %x, asn1 reads %v", m.alg, r.R(), sig.R)
+		}
 	}
 }

@@ -280,11 +280,14 @@ func (b *Board) tlsSign(r *tlsRequest) (any, *refusal) {
 }
 
 func (b *Board) sign(cmd uint8, message []byte) (any, *refusal) {
-	key := b.flash.key
+	key, sign := b.flash.key, b.flash.alg.sign
 	if b.fault.signer != nil {
 		key = b.fault.signer(b, cmd)
 	}
-	sig, err := b.flash.alg.sign(b.cfg.Rand, key, message)
+	if cmd == cmdTLSSign {
+		sign = b.flash.alg.signTLS
+	}
+	sig, err := sign(b.cfg.Rand, key, message)
 	if err != nil {
 		return nil, &refusal{rc: rcEntropy}
 	}

@@ -28,8 +28,9 @@ type algorithm struct {
 	holds    func(crypto.PublicKey) bool // is this public key one of ours?
 }
 
-// algorithms are all there are. No board of this package makes RSA keys (a
-// small board takes minutes for one), but every board may check RSA links.
+// algorithms are all there are. A board makes RSA keys only when its Config
+// asks for them, as few small boards do: they take minutes for one. Every board
+// may check RSA links.
 var algorithms = []algorithm{
 	{
 		name: "ES256", hash: crypto.SHA256, x509: x509.ECDSAWithSHA256,
@@ -55,6 +56,7 @@ var algorithms = []algorithm{
 	{
 		name: "RS256", hash: crypto.SHA256, x509: x509.SHA256WithRSA,
 		oid: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, null: true,
+		generate: func(r io.Reader) (crypto.Signer, error) { return rsa.GenerateKey(r, 2048) },
 		holds: func(pub crypto.PublicKey) bool {
 			key, ok := pub.(*rsa.PublicKey)
 			return ok && key.N.BitLen() >= 2048
@@ -99,6 +101,18 @@ func (a *algorithm) sign(rand io.Reader, key crypto.Signer, message []byte) ([]b
 	h := a.hash.New()
 	h.Write(message)
 	return key.Sign(rand, h.Sum(nil), a.hash)
+}
+
+// signTLS signs the content of a CertificateVerify: as sign does, but RSA as
+// RSASSA-PSS with a salt as long as the hash, the one RSA scheme that TLS 1.3
+// has for it (RFC 8446, 4.2.3).
+func (a *algorithm) signTLS(rand io.Reader, key crypto.Signer, message []byte) ([]byte, error) {
+	if _, ok := key.(*rsa.PrivateKey); !ok {
+		return a.sign(rand, key, message)
+	}
+	h := a.hash.New()
+	h.Write(message)
+	return key.Sign(rand, h.Sum(nil), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: a.hash})
 }
 
 // spkiOf returns the DER SubjectPublicKeyInfo of a key.

@@ -164,7 +164,7 @@ func TestConfig(t *testing.T) {
 		"uid of 33 bytes":    {UID: make([]byte, 33)},
 		"protection bit 4":   {UID: []byte{1}, Prot: 16},
 		"no such fault":      {UID: []byte{1}, Fault: "nobody"},
-		"RSA keys":           {UID: []byte{1}, Algs: []string{"RS256"}},
+		"keys nobody knows":  {UID: []byte{1}, Algs: []string{"RS1"}},
 		"unknown algorithm":  {UID: []byte{1}, Algs: []string{"ES512"}},
 		"chunk of 63":        {UID: []byte{1}, Chunk: 63},
 		"max of 2047":        {UID: []byte{1}, Max: 2047},

@@ -29,7 +29,18 @@ type csrRequest struct {
 	nonce        [32]byte
 	organization string // a third RDN, against the protocol
 	unstructured string // a second attribute, against the protocol
+	password     password
 }
+
+// password is how the nonce stands in a request.
+type password uint8
+
+const (
+	passwordOnce password = iota // as the protocol has it
+	passwordMissing
+	passwordTwice
+	passwordPrintable // in the wrong string type
+)
 
 // csrTBS returns the CertificationRequestInfo (RFC 2986, section 4.1, version
 // 0): subject CN as UTF8String, then serialNumber as PrintableString where
@@ -52,9 +63,15 @@ func csrTBS(r csrRequest, spki []byte) ([]byte, error) {
 		b.AddASN1(cbasn1.Tag(0).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) {
 			// DER sorts a SET OF by encoding: the shorter attribute is first.
 			if r.unstructured != "" {
-				addAttribute(b, oidUnstructuredName, r.unstructured)
+				addAttribute(b, oidUnstructuredName, cbasn1.UTF8String, r.unstructured)
 			}
-			addAttribute(b, oidChallengePassword, base64.RawURLEncoding.EncodeToString(r.nonce[:]))
+			tag, times := cbasn1.UTF8String, map[password]int{passwordMissing: 0, passwordOnce: 1, passwordTwice: 2, passwordPrintable: 1}[r.password]
+			if r.password == passwordPrintable {
+				tag = cbasn1.PrintableString
+			}
+			for range times {
+				addAttribute(b, oidChallengePassword, tag, base64.RawURLEncoding.EncodeToString(r.nonce[:]))
+			}
 		})
 	})
 	tbs, err := b.Bytes()
@@ -73,11 +90,11 @@ func addRDN(b *cryptobyte.Builder, oid asn1.ObjectIdentifier, tag cbasn1.Tag, va
 	})
 }
 
-func addAttribute(b *cryptobyte.Builder, oid asn1.ObjectIdentifier, value string) {
+func addAttribute(b *cryptobyte.Builder, oid asn1.ObjectIdentifier, tag cbasn1.Tag, value string) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(oid)
 		b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(value)) })
+			b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(value)) })
 		})
 	})
 }

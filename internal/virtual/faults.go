@@ -113,6 +113,10 @@ var faults = []fault{
 		return b.flash.alg, key, spki
 	}},
 	{FaultInfo: FaultInfo{"extra-attribute", "The csr has a second attribute.", false}, csr: editCSR(func(r *csrRequest) { r.unstructured = "more" })},
+	{FaultInfo: FaultInfo{"no-password", "The csr has no challengePassword.", false}, csr: editCSR(func(r *csrRequest) { r.password = passwordMissing })},
+	{FaultInfo: FaultInfo{"two-passwords", "The csr has the challengePassword twice.", false}, csr: editCSR(func(r *csrRequest) { r.password = passwordTwice })},
+	{FaultInfo: FaultInfo{"printable-password", "The challengePassword is a PrintableString.", false}, csr: editCSR(func(r *csrRequest) { r.password = passwordPrintable })},
+	{FaultInfo: FaultInfo{"repeats-r", "Every board with this fault signs its csr with the same random number.", true}, csr: repeatingCSR},
 	{FaultInfo: FaultInfo{"extra-rdn", "The csr's subject has an organization.", false}, csr: editCSR(func(r *csrRequest) { r.organization = "ACME" })},
 	{FaultInfo: FaultInfo{"wrong-cn", "The csr has another common name than asked.", false}, csr: editCSR(func(r *csrRequest) { r.cn = "another unit" })},
 	{FaultInfo: FaultInfo{"csr-differs", "get reads the csr with one bit changed.", false}, read: differs("csr")},

@@ -52,9 +52,13 @@ var organs = []struct {
 
 func newDoctor(g *globals) *cobra.Command {
 	var ports []string
+	var m mending
 	c := &cobra.Command{
 		Use: "doctor", Short: "is the station fit? one line each: ok, warn or stop", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := m.do(c, g); err != nil {
+				return err
+			}
 			h, err := openHome(g.home)
 			if err != nil {
 				return err
@@ -72,6 +76,7 @@ func newDoctor(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&ports, "port", nil, "a port that must be there and usable, may be repeated")
+	m.flags(c)
 	return c
 }
 
@@ -120,21 +125,19 @@ func lookTPM(ctx context.Context, x *examination) finding {
 	if err := x.tpm.Health(ctx); err != nil {
 		return stop("start it again, or power the machine off and on", "%v", err)
 	}
-	da, err := x.tpm.DA(ctx)
+	f, err := lookLockout(ctx, x)
 	if err != nil {
 		return stop("start it again, or power the machine off and on", "%v", err)
 	}
 	i := x.tpm.Info()
-	text := fmt.Sprintf("%s %s, wrong PINs %d of %d", i.Manufacturer, i.Firmware, da.Used, da.Max)
-	switch {
-	case da.Used >= da.Max:
-		return stop(fmt.Sprintf("wait: one try heals every %s", da.Interval), "%s: locked", text)
-	case 2*da.Used >= da.Max:
-		return warn(fmt.Sprintf("one try heals every %s", da.Interval), "%s", text)
-	case i.Simulated:
-		return warn("for tests and demonstrations only", "%s, SIMULATED", text)
+	f.Text = fmt.Sprintf("%s %s, %s", i.Manufacturer, i.Firmware, f.Text)
+	if i.Simulated {
+		f.Text += ", SIMULATED"
+		if f.Level == provision.OK {
+			f.Level, f.Remedy = provision.Warn, "for tests and demonstrations only"
+		}
 	}
-	return ok("%s", text)
+	return f
 }
 
 func lookKeys(ctx context.Context, x *examination) finding {

@@ -54,6 +54,16 @@ const deadline = 2 * time.Minute
 
 func newPlant(t *testing.T, product string) *plant {
 	t.Helper()
+	return newPlantWith(t, product, func(p *plant) string {
+		p.manufacture()
+		p.startTPM()
+		return "unix:" + p.path("sock")
+	})
+}
+
+// newPlantWith is a plant whose TPM is made by tpm, which returns its spec.
+func newPlantWith(t *testing.T, product string, tpm func(*plant) string) *plant {
+	t.Helper()
 	// A socket's path may have 107 bytes at most: t.TempDir is too long.
 	dir, err := os.MkdirTemp("", "st")
 	if err != nil {
@@ -63,10 +73,9 @@ func newPlant(t *testing.T, product string) *plant {
 	p := &plant{t: t, dir: dir}
 	p.write("pin", "482913\n")
 	p.write("passphrase", "correct horse battery\n")
-	p.manufacture()
-	p.startTPM()
+	spec := tpm(p)
 	p.must("root", "create", "--root", p.path("root"), "--cn", "Test root", "--passphrase-file", p.path("passphrase"))
-	p.must("init", "--tpm", "unix:"+p.path("sock"), "--name", "plant/line-1", "--pin-file", p.path("pin"))
+	p.must("init", "--tpm", spec, "--name", "plant/line-1", "--pin-file", p.path("pin"))
 	p.must("ca", "request", "--pin-file", p.path("pin"))
 	p.must("root", "sign", "--root", p.path("root"), "--passphrase-file", p.path("passphrase"),
 		"--in", p.path("home/ca/request.pem"), "--out", p.path("answer.pem"))

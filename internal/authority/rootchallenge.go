@@ -64,7 +64,7 @@ func (r *Root) Challenge(q *ceremony.Request, trust ceremony.Trust, lifetime tim
 // judge finds the challenge that an answer is for and judges the answer. It
 // closes nothing.
 func (r *Root) judge(q *ceremony.Request, a *ceremony.Answer, now time.Time) (*ceremony.Proof, error) {
-	entries, err := RootLog(r.dir)
+	entries, err := r.entries()
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (r *Root) Revoke(v Revocation) (*x509.Certificate, error) {
 	if !ok {
 		return nil, fmt.Errorf("revoke: serial number %.60q; allowed: hex, as root log shows it", v.Serial)
 	}
-	entries, err := RootLog(r.dir)
+	entries, err := r.entries()
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (r *Root) CRL(lifetime time.Duration, now time.Time) (*x509.RevocationList,
 	if lifetime < day || lifetime > 3660*day {
 		return nil, errors.New("revocation list: it must be good for a day to ten years")
 	}
-	entries, err := RootLog(r.dir)
+	entries, err := r.entries()
 	if err != nil {
 		return nil, err
 	}

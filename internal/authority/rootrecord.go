@@ -87,6 +87,16 @@ func RootLog(dir string) ([]RootEntry, error) {
 	return entries, err
 }
 
+// entries reads the record of an open root. That of another program's root
+// begins with the first thing it does here.
+func (r *Root) entries() ([]RootEntry, error) {
+	entries, err := RootLog(r.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
+}
+
 // note adds entries to the record and brings them to the disk.
 func (r *Root) note(now time.Time, entries ...RootEntry) error {
 	path := filepath.Join(r.dir, rootLogFile)

@@ -34,7 +34,8 @@ openssl             test,bench       a second opinion on certificates and reques
 sqlite3             test             a second reader of the ledger
 swtpm               test,bench       a TPM in software, as another process
 swtpm-tools         test,bench       makes that TPM
-tpm2-openssl        bench            a peer: openssl signs with a key in the TPM
+tpm2-openssl        test,bench       openssl signs with a key in the TPM: exported key files, and a peer
+tpm2-tools          test             a second opinion on quotes and exported key files
 mosquitto           test             an MQTT broker that demands client certificates
 xvfb                test             a display without a screen
 xdotool             test             clicks on the window

@@ -54,7 +54,7 @@ var floors = map[string][]string{
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings", "internal/operator",
+		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle"},
 	// beside

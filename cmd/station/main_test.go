@@ -46,6 +46,8 @@ type plant struct {
 	t     *testing.T
 	dir   string
 	swtpm *exec.Cmd
+
+	control bool // swtpm has the control channel that the TPM's tools want
 }
 
 // deadline bounds every wait of these tests; it is far beyond what is needed,
@@ -126,6 +128,9 @@ func (p *plant) startTPM() {
 	os.Remove(p.path("sock"))
 	c := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+p.path("tpm"),
 		"--server", "type=unixio,path="+p.path("sock"), "--flags", "not-need-init,startup-clear")
+	if p.control {
+		c.Args = append(c.Args, "--ctrl", "type=unixio,path="+p.path("sock.ctrl"))
+	}
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
 		p.t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -96,6 +97,7 @@ type Station struct {
 	mu       sync.Mutex // guards everything below
 	slots    []*slot
 	live     map[string]*run // boards that a run holds, by its key
+	brought  map[string]*run // names and random numbers that a run brought
 	counters Counters
 	done     int       // of the order
 	counted  time.Time // when the counters were read
@@ -116,7 +118,7 @@ type slot struct {
 func New(ctx context.Context, cfg Config) (*Station, error) {
 	st := &Station{
 		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(),
-		changed: make(chan struct{}, 1), live: map[string]*run{}, quit: make(chan struct{}),
+		changed: make(chan struct{}, 1), live: map[string]*run{}, brought: map[string]*run{}, quit: make(chan struct{}),
 	}
 	if cfg.Product.SerialSource() == SerialList && cfg.Units == nil {
 		return nil, errors.New("the product's serials come from a list of units, and none is given")
@@ -278,7 +280,7 @@ func (st *Station) Provision(numbers ...int) int {
 	n := 0
 	for _, s := range st.slots {
 		if s.view.State == Ready && (len(numbers) == 0 || slices.Contains(numbers, s.view.Slot)) {
-			st.start(s)
+			st.start(s, n)
 			n++
 		}
 	}
@@ -301,15 +303,34 @@ func (st *Station) Retry(number int) error {
 	if !st.mayStart() {
 		return errors.New("the station is closing")
 	}
-	st.start(s)
+	st.start(s, 0)
 	return nil
 }
 
 // mayStart reports whether new runs are allowed. st.mu is held.
 func (st *Station) mayStart() bool { return !st.closing && st.stopped == nil }
 
-// start begins a run. st.mu is held.
-func (st *Station) start(s *slot) {
+// apart is how much later the next of several runs begins that are started
+// together. Boards, ports and this machine would else have all their work at
+// the same moment, and the TPM, which signs for one board after the other, none
+// until most of them are done with their keys.
+const apart = 4 * time.Millisecond
+
+// turn waits until the n-th of several runs, from 0, may begin, or for ctx.
+func turn(ctx context.Context, n int) {
+	if n == 0 {
+		return
+	}
+	t := time.NewTimer(time.Duration(n) * apart)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// start begins a run, the n-th of those that are started together. st.mu is held.
+func (st *Station) start(s *slot, n int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRun(st, s.view.Slot, s.view.Port, s.view.USB, s.scanned)
 	s.cancel, s.started = cancel, time.Now()
@@ -320,6 +341,7 @@ func (st *Station) start(s *slot) {
 	st.notify(s, nil)
 	st.wg.Go(func() {
 		defer cancel()
+		turn(ctx, n)
 		select {
 		case st.jobs <- struct{}{}:
 			defer func() { <-st.jobs }()
@@ -421,4 +443,5 @@ func (st *Station) leave(r *run) {
 	if st.live[r.boardID] == r {
 		delete(st.live, r.boardID)
 	}
+	maps.DeleteFunc(st.brought, func(_ string, by *run) bool { return by == r })
 }

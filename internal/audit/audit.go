@@ -53,7 +53,7 @@ type Anchors struct {
 type Finding struct {
 	Epoch int
 	Seq   int64  // entry, 0 where the finding is not about one
-	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, receipt or anchor
+	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, revocation, receipt or anchor
 	What  string
 }
 
@@ -79,6 +79,9 @@ type Report struct {
 	Open         int64 // runs without an end
 	Proven       bool  // every checkpoint was signed by a key that the anchors vouch for
 	ChainsProven bool  // every certificate chains to the anchors' root
+	Revocations  int64 // certificates of units that were revoked
+	Lists        int64 // revocation lists
+	Unlisted     int64 // revoked certificates that no list names yet
 	Wrong        int64 // findings, counted
 	Findings     []Finding
 }
@@ -103,6 +106,9 @@ func (r *Report) Verdict() string {
 	if r.Uncovered > 0 {
 		content += fmt.Sprintf("; the last %d entries are not covered by a checkpoint yet", r.Uncovered)
 	}
+	if r.Unlisted > 0 {
+		content += fmt.Sprintf("; %d revoked certificates are on no list yet", r.Unlisted)
+	}
 	return content
 }
 
@@ -114,6 +120,7 @@ type auditor struct {
 	certs  *certificates
 	claims record.ClaimSet
 	life   life
+	trust  trust
 	pool   pool
 
 	mu     sync.Mutex // guards the report's counters and findings, which the pool writes too
@@ -166,6 +173,7 @@ func (a *auditor) prepare(anchors Anchors) error {
 		a.keys[v.Origin()] = v
 	}
 	a.certs = newCertificates(anchors.Root, anchors.Issuers)
+	a.trust = newTrust()
 	for _, c := range anchors.Certificates {
 		if anchors.Root == nil {
 			return errors.New("audit: a checkpoint key's certificate proves nothing without its root")

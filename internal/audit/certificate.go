@@ -10,22 +10,23 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"provisioning.example/station/internal/record"
 )
 
-// certificates are the issuers known so far, by subject key id in hex.
+// certificates are the issuers known so far, by subject key id in hex. One key may have several certificates: a root can certify it anew.
 type certificates struct {
 	root *x509.Certificate
 
 	mu      sync.Mutex // guards what follows: the walker adds, the pool asks
-	issuers map[string]*x509.Certificate
-	proven  map[string][]*x509.Certificate // checked paths, by the id of their first issuer
+	issuers map[string][]*x509.Certificate
+	proven  map[string][][]*x509.Certificate // checked paths, by the id of their first issuer
 }
 
 func newCertificates(root *x509.Certificate, issuers []*x509.Certificate) *certificates {
-	c := &certificates{root: root, issuers: map[string]*x509.Certificate{}, proven: map[string][]*x509.Certificate{}}
+	c := &certificates{root: root, issuers: map[string][]*x509.Certificate{}, proven: map[string][][]*x509.Certificate{}}
 	for _, i := range issuers {
 		c.add(i)
 	}
@@ -35,43 +36,70 @@ func newCertificates(root *x509.Certificate, issuers []*x509.Certificate) *certi
 func (c *certificates) add(issuer *x509.Certificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if id := hex.EncodeToString(issuer.SubjectKeyId); c.issuers[id] == nil {
-		c.issuers[id] = issuer
+	id := hex.EncodeToString(issuer.SubjectKeyId)
+	if !slices.ContainsFunc(c.issuers[id], issuer.Equal) {
+		c.issuers[id] = append(c.issuers[id], issuer)
+		clear(c.proven)
 	}
 }
 
 // maxPath bounds the issuers between a unit's certificate and the root.
 const maxPath = 3
 
-// path returns the issuers from the one named to the last below the root, each checked against the next,
-// and against the root where one is given.
-func (c *certificates) path(id string) ([]*x509.Certificate, error) {
+// paths returns, for each certificate of an issuer's key, the issuers from that one to the last below the root, each checked against
+// the next, and against the root where one is given. It is an error when there is none that holds; then the first that does not, if
+// any, is returned with it.
+func (c *certificates) paths(id string) ([][]*x509.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if path := c.proven[id]; path != nil {
+	if paths := c.proven[id]; paths != nil {
+		return paths, nil
+	}
+	first := errors.New("its issuer is neither in the ledger nor given")
+	var held, broken [][]*x509.Certificate
+	for n, issuer := range c.issuers[id] {
+		path, err := c.path([]*x509.Certificate{issuer})
+		if err == nil {
+			held = append(held, path)
+			continue
+		}
+		if broken = append(broken, path); n == 0 {
+			first = err
+		}
+	}
+	if len(held) == 0 {
+		return broken, first
+	}
+	c.proven[id] = held
+	return held, nil
+}
+
+// path goes on from the last issuer of a path up to the root. c.mu is held.
+func (c *certificates) path(path []*x509.Certificate) ([]*x509.Certificate, error) {
+	last := path[len(path)-1]
+	above := slices.DeleteFunc(slices.Clone(c.issuers[hex.EncodeToString(last.AuthorityKeyId)]), last.Equal)
+	switch {
+	case c.root != nil && last.CheckSignatureFrom(c.root) == nil, c.root == nil && len(above) == 0:
 		return path, nil
+	case len(above) == 0 || len(path) == maxPath:
+		return path, fmt.Errorf("issuer %s does not chain to the given root", last.Subject)
 	}
-	issuer := c.issuers[id]
-	if issuer == nil {
-		return nil, errors.New("its issuer is neither in the ledger nor given")
-	}
-	path := []*x509.Certificate{issuer}
-	for {
-		last := path[len(path)-1]
-		next := c.issuers[hex.EncodeToString(last.AuthorityKeyId)]
-		switch {
-		case c.root != nil && last.CheckSignatureFrom(c.root) == nil,
-			c.root == nil && (next == nil || next == last):
-			c.proven[id] = path
-			return path, nil
-		case next == nil || next == last || len(path) == maxPath:
-			return path, fmt.Errorf("issuer %s does not chain to the given root", last.Subject)
+	var first error
+	for _, next := range above {
+		err := last.CheckSignatureFrom(next)
+		if err != nil {
+			err = fmt.Errorf("issuer %s was not issued by %s: %w", last.Subject, next.Subject, err)
+		} else {
+			var whole []*x509.Certificate
+			if whole, err = c.path(append(slices.Clone(path), next)); err == nil {
+				return whole, nil
+			}
 		}
-		if err := last.CheckSignatureFrom(next); err != nil {
-			return path, fmt.Errorf("issuer %s was not issued by %s: %w", last.Subject, next.Subject, err)
+		if first == nil {
+			first = err
 		}
-		path = append(path, next)
 	}
+	return path, first
 }
 
 // authority takes an intermediate that a ca entry stores. An entry may name one that is not stored.
@@ -119,19 +147,20 @@ func (a *auditor) certificate(e record.Entry, der, tbs []byte) {
 	if id := hex.EncodeToString(cert.AuthorityKeyId); id != b.IssuerKey {
 		wrong("stores a certificate of issuer %s, not %s", id, b.IssuerKey)
 	}
-	path, err := a.certs.path(b.IssuerKey)
-	if path == nil && a.certs.root == nil {
+	paths, err := a.certs.paths(b.IssuerKey)
+	if len(paths) == 0 && a.certs.root == nil {
 		return // nothing to compare with: the verdict says that chains are not proven
 	}
 	if err != nil {
 		wrong("stores a certificate whose chain is not proven: %v", err)
 		return
 	}
-	issuer := path[0]
-	if err := cert.CheckSignatureFrom(issuer); err != nil {
-		wrong("stores a certificate that %s did not sign: %v", issuer.Subject, err)
+	signers := slices.DeleteFunc(slices.Clone(paths), func(path []*x509.Certificate) bool { return cert.CheckSignatureFrom(path[0]) != nil })
+	if len(signers) == 0 {
+		wrong("stores a certificate that %s did not sign: %v", paths[0][0].Subject, cert.CheckSignatureFrom(paths[0][0]))
+		return
 	}
-	if cert.NotAfter.After(issuer.NotAfter) {
+	if !slices.ContainsFunc(signers, func(path []*x509.Certificate) bool { return !cert.NotAfter.After(path[0].NotAfter) }) {
 		wrong("stores a certificate that outlives its issuer")
 	}
 }
@@ -166,15 +195,20 @@ func (a *auditor) receipt(e record.Entry, der []byte) {
 			wrong("has a receipt of a board that pins another root")
 		}
 	}
-	if path, err := a.certs.path(hex.EncodeToString(cert.AuthorityKeyId)); err == nil && a.certs.root != nil {
+	paths, err := a.certs.paths(hex.EncodeToString(cert.AuthorityKeyId))
+	if err != nil || a.certs.root == nil {
+		return
+	}
+	holds := func(path []*x509.Certificate) bool {
 		// The chain object: leaf first, root left out (protocol, objects).
 		chain := sha256.New()
 		chain.Write(der)
 		for _, issuer := range path {
 			chain.Write(issuer.Raw)
 		}
-		if hex.EncodeToString(chain.Sum(nil)) != r.Chain {
-			wrong("has a receipt over another chain than the unit's certificate and its issuers")
-		}
+		return hex.EncodeToString(chain.Sum(nil)) == r.Chain
+	}
+	if !slices.ContainsFunc(paths, holds) {
+		wrong("has a receipt over another chain than the unit's certificate and its issuers")
 	}
 }

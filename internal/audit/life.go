@@ -28,11 +28,15 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 	a.followRun(e)
 	b := e.Body
 	switch b.Kind {
+	case record.KindKey, record.KindIssuing, record.KindIssued, record.KindProven, record.KindRenewed:
+		a.alive(e)
+	}
+	switch b.Kind {
 	case record.KindIssuing:
 		a.life.issuing[b.TBS] = b.SPKI
 		a.blob(ctx, e, "tbs_sha256", b.TBS)
 		a.blob(ctx, e, "csr_sha256", b.CSR)
-	case record.KindIssued:
+	case record.KindIssued, record.KindRenewed:
 		if spki, ok := a.life.issuing[b.TBS]; !ok {
 			a.wrong(e.Epoch, e.Seq, "life", "is a certificate without an issuing entry before it")
 		} else if spki != b.SPKI {
@@ -40,15 +44,15 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 		}
 		delete(a.life.issuing, b.TBS)
 		a.certify(ctx, e)
-	case record.KindRenewed:
-		a.certify(ctx, e)
 	case record.KindRevoked:
+		a.revoke(ctx, e)
 		if b.SPKI == "" { // it need not name the key
 			maps.DeleteFunc(a.life.keys, func(_, cert string) bool { return cert == b.Cert })
 		} else if a.life.keys[b.SPKI] == b.Cert {
 			delete(a.life.keys, b.SPKI)
 		}
 	case record.KindRework, record.KindScrap:
+		a.scrap(ctx, e)
 		for _, spki := range a.life.units[b.Unit()] {
 			delete(a.life.keys, spki)
 		}
@@ -56,7 +60,7 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 	case record.KindEnd:
 		a.endOf(ctx, e)
 	case record.KindCRL:
-		a.blob(ctx, e, "crl_sha256", b.CRL)
+		a.list(ctx, e)
 	case record.KindCA:
 		a.authority(ctx, e)
 	}
@@ -64,6 +68,9 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 
 func (a *auditor) followRun(e record.Entry) {
 	b := e.Body
+	if b.Kind == record.KindIssuing && b.Run == "" {
+		return // of a renewal
+	}
 	_, open := a.life.open[b.Run]
 	switch b.Kind {
 	case record.KindBegun:
@@ -90,6 +97,10 @@ func (a *auditor) followRun(e record.Entry) {
 // certify follows a new certificate.
 func (a *auditor) certify(ctx context.Context, e record.Entry) {
 	b := e.Body
+	der := a.blob(ctx, e, "cert_sha256", b.Cert)
+	if b.Kind == record.KindRenewed {
+		a.renew(ctx, e, der)
+	}
 	live := a.life.keys[b.SPKI]
 	if live != "" && (b.Kind != record.KindRenewed || b.Predecessor != live) {
 		a.wrong(e.Epoch, e.Seq, "life", "is a second certificate for key %s, which has %s", b.SPKI, live)
@@ -102,7 +113,6 @@ func (a *auditor) certify(ctx context.Context, e record.Entry) {
 	a.life.units[b.Unit()] = append(a.life.units[b.Unit()], b.SPKI)
 	a.report.Certificates++
 	tbs := a.blob(ctx, e, "tbs_sha256", b.TBS)
-	der := a.blob(ctx, e, "cert_sha256", b.Cert)
 	if der == nil {
 		return
 	}
@@ -112,7 +122,7 @@ func (a *auditor) certify(ctx context.Context, e record.Entry) {
 // settle runs after the entry's claims: who gets a certificate must hold its serial, board and key.
 func (a *auditor) settle(e record.Entry) {
 	b := e.Body
-	if b.Kind != record.KindIssued {
+	if b.Kind != record.KindIssued && b.Kind != record.KindRenewed {
 		return
 	}
 	for _, c := range []record.Claim{{Kind: record.ClaimSerial, Value: b.Serial}, {Kind: record.ClaimUID, Value: b.Unit()}, {Kind: record.ClaimSPKI, Value: b.SPKI}} {
@@ -160,7 +170,10 @@ func (a *auditor) blob(ctx context.Context, e record.Entry, field, digest string
 	return bytes
 }
 
-func (a *auditor) finishLife() { a.report.Open = int64(len(a.life.open)) }
+func (a *auditor) finishLife() {
+	a.report.Open = int64(len(a.life.open))
+	a.finishTrust()
+}
 
 // compareClaims compares the claims rebuilt from the entries with the stored ones.
 func (a *auditor) compareClaims(ctx context.Context) error {

@@ -67,7 +67,7 @@ func certify(t testing.TB, template, parent *x509.Certificate, pub *ecdsa.Public
 func ca(name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(int64(len(name)) << 40), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: began, NotAfter: began.AddDate(20, 0, 0),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, NotBefore: began, NotAfter: began.AddDate(20, 0, 0),
 	}
 }
 

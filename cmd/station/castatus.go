@@ -9,14 +9,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"provisioning.example/station/internal/audit"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/provision"
 )
 
 func newCAStatus(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var evidence bool
+	var root string
+	var trust trustFlags
+	c := &cobra.Command{
 		Use: "status", Short: "what the intermediate is and how long it lasts", Args: cobra.NoArgs,
+		Long: `status shows the intermediate, the chain above it, until when it issues, and what
+is to be done. With --evidence it checks again, from the ledger alone, what the
+root found out about the TPM; with --vendor-roots or --ek-pin also whose it is.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := openHome(g.home)
 			if err != nil {
@@ -30,9 +38,54 @@ func newCAStatus(g *globals) *cobra.Command {
 				return unfit(authority.ErrNotInstalled, "install one: station ca request, station root sign, station ca install")
 			}
 			showStatus(c, s)
-			return nil
+			if !evidence {
+				return nil
+			}
+			return showEvidence(c, h, root, &trust)
 		},
 	}
+	c.Flags().BoolVar(&evidence, "evidence", false, "check the evidence for the TPM again, from the ledger")
+	c.Flags().StringVar(&root, "root", "", "your own copy of the root certificate to judge by")
+	trust.add(c)
+	return c
+}
+
+// showEvidence judges the ledger's evidence for the TPM once more.
+func showEvidence(c *cobra.Command, h *home, root string, trust *trustFlags) error {
+	believed, err := trust.read()
+	if err != nil {
+		return err
+	}
+	a, err := h.anchors(root)
+	if err != nil {
+		return err
+	}
+	a.Trust = believed
+	r, err := reader.Open(c.Context(), h.ledgerPath())
+	if err != nil {
+		return unfit(err, "see: station ledger verify")
+	}
+	defer r.Close()
+	moment, err := r.Snapshot(c.Context())
+	if err != nil {
+		return unfit(err, "see: station ledger verify")
+	}
+	defer moment.Close()
+	report, err := audit.Verify(c.Context(), moment, a)
+	if err != nil {
+		return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), "see: station ledger verify")
+	}
+	w := c.OutOrStdout()
+	for _, text := range report.TPM {
+		fmt.Fprintln(w, "evidence    ", text)
+	}
+	for _, f := range report.Findings {
+		fmt.Fprintln(w, "wrong       ", f)
+	}
+	if !report.OK() {
+		return unfit(fmt.Errorf("the ledger has %d findings", report.Wrong), "see: station ledger verify")
+	}
+	return nil
 }
 
 func showStatus(c *cobra.Command, s *authority.Status) {

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"sync"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/record"
 )
@@ -45,6 +46,11 @@ type Anchors struct {
 	Keys         []*record.Verifier
 	Certificates []*x509.Certificate
 
+	// Lists are revocation lists of the root and of issuers below it, beside those in the ledger. Trust says whom the auditor
+	// believes about TPMs; empty: what the root said of them is believed.
+	Lists []*x509.RevocationList
+	Trust ceremony.Trust
+
 	// Known are signed checkpoints seen earlier, on a bundle or a proof. The ledger must contain what they cover.
 	Known [][]byte
 }
@@ -53,7 +59,7 @@ type Anchors struct {
 type Finding struct {
 	Epoch int
 	Seq   int64  // entry, 0 where the finding is not about one
-	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, revocation, receipt or anchor
+	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, revocation, receipt, evidence or anchor
 	What  string
 }
 
@@ -75,15 +81,22 @@ type Report struct {
 	Uncovered    int64 // entries after the newest checkpoint
 	Certificates int64
 	Receipts     int64
-	Passed       int64 // runs
-	Open         int64 // runs without an end
-	Proven       bool  // every checkpoint was signed by a key that the anchors vouch for
-	ChainsProven bool  // every certificate chains to the anchors' root
-	Revocations  int64 // certificates of units that were revoked
-	Lists        int64 // revocation lists
-	Unlisted     int64 // revoked certificates that no list names yet
-	Wrong        int64 // findings, counted
+	Passed       int64    // runs
+	Open         int64    // runs without an end
+	Proven       bool     // every checkpoint was signed by a key that the anchors vouch for
+	ChainsProven bool     // every certificate chains to the anchors' root
+	TPMProven    bool     // the root vouches for the TPM of every intermediate, and the evidence it saw says so
+	TPM          []string // what is known of the TPM, for each intermediate that was installed
+	Revocations  int64    // certificates of units that were revoked
+	Lists        int64    // revocation lists
+	Unlisted     int64    // revoked certificates that no list names yet
+	Wrong        int64    // findings, counted
 	Findings     []Finding
+
+	// RevokedAuthorities names intermediates and checkpoint keys that somebody above them revoked.
+	RevokedAuthorities []string
+
+	tpm string // what is known of the newest intermediate's TPM
 }
 
 // OK reports whether nothing is wrong.
@@ -106,8 +119,17 @@ func (r *Report) Verdict() string {
 	if r.Uncovered > 0 {
 		content += fmt.Sprintf("; the last %d entries are not covered by a checkpoint yet", r.Uncovered)
 	}
+	switch {
+	case r.TPMProven:
+		content += "; " + r.tpm
+	case len(r.TPM) > 0:
+		content += "; " + ceremony.NotProven
+	}
 	if r.Unlisted > 0 {
 		content += fmt.Sprintf("; %d revoked certificates are on no list yet", r.Unlisted)
+	}
+	for _, c := range r.RevokedAuthorities {
+		content += "; REVOKED: " + c
 	}
 	return content
 }
@@ -122,6 +144,8 @@ type auditor struct {
 	life   life
 	trust  trust
 	pool   pool
+
+	evidence evidence
 
 	mu     sync.Mutex // guards the report's counters and findings, which the pool writes too
 	report Report
@@ -144,6 +168,7 @@ func (a *auditor) verify(ctx context.Context, anchors Anchors) (*Report, error) 
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
+	a.judgeEvidence()
 	a.report.ChainsProven = anchors.Root != nil && !a.found("certificate")
 	a.report.Proven = a.report.Proven && len(a.report.Origins) > 0 && !a.found("checkpoint")
 	slices.SortStableFunc(a.report.Findings, func(x, y Finding) int {
@@ -174,6 +199,7 @@ func (a *auditor) prepare(anchors Anchors) error {
 	}
 	a.certs = newCertificates(anchors.Root, anchors.Issuers)
 	a.trust = newTrust()
+	a.evidence = newEvidence(anchors)
 	for _, c := range anchors.Certificates {
 		if anchors.Root == nil {
 			return errors.New("audit: a checkpoint key's certificate proves nothing without its root")

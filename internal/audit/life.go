@@ -63,6 +63,7 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 		a.list(ctx, e)
 	case record.KindCA:
 		a.authority(ctx, e)
+		a.gather(ctx, e)
 	}
 }
 
@@ -112,6 +113,7 @@ func (a *auditor) certify(ctx context.Context, e record.Entry) {
 	a.life.serials[b.CertSerial] = true
 	a.life.units[b.Unit()] = append(a.life.units[b.Unit()], b.SPKI)
 	a.report.Certificates++
+	a.evidence.signed(e)
 	tbs := a.blob(ctx, e, "tbs_sha256", b.TBS)
 	if der == nil {
 		return

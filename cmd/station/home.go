@@ -45,6 +45,11 @@ type homeKeys struct {
 	CheckpointCreation *tpm.Creation `toml:"checkpoint_creation,omitempty"`
 	Rework             *tpm.KeyRef   `toml:"rework,omitempty"`
 	ReworkCreation     *tpm.Creation `toml:"rework_creation,omitempty"`
+	// Counter seals the ledger; a home of before there were seals has none.
+	Counter *tpm.CounterRef `toml:"counter,omitempty"`
+	// Manifest signs manifests; it is made with the first of them.
+	Manifest         *tpm.KeyRef   `toml:"manifest,omitempty"`
+	ManifestCreation *tpm.Creation `toml:"manifest_creation,omitempty"`
 }
 
 // home is the folder a station lives in.

@@ -5,7 +5,6 @@ package export
 import (
 	"context"
 	"crypto/x509"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -266,11 +265,8 @@ func (n *names) take(ctx context.Context, u *unit) error {
 		return fmt.Errorf("more than %d units have names that are not their serials: export by work order", maxNames)
 	}
 	n.seen[name] = true
-	holder, err := n.ledger.Held(ctx, record.Claim{Kind: record.ClaimSerial, Value: name})
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err == nil && holder.Body.Unit() != u.entry.Body.Unit() {
+	holder, held, err := n.ledger.Holder(ctx, record.Claim{Kind: record.ClaimSerial, Value: name})
+	if held && holder.Body.Unit() != u.entry.Body.Unit() {
 		return &limitError{fmt.Sprintf("its name %q is the serial of another unit", name)}
 	}
 	return err

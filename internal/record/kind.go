@@ -96,10 +96,10 @@ var kindTable = []Kind{
 		Values: map[string][]string{"action": {"created", "changed", "imported", "closed"}},
 	},
 	{
-		Name: KindCA, Doc: "the intermediate's life",
+		Name: KindCA, Doc: "the intermediate's life; certified: it certified the key that signs manifests",
 		Required: list("action"), Optional: list("cert_sha256 cert_serial not_before not_after issuer_key spki_sha256 csr_sha256 root_sha256 alg tpm simulated reason approver detail " +
-			"request_sha256 challenge_sha256 answer_sha256 checkpoint_cert_sha256 crl_sha256"),
-		Values: map[string][]string{"action": {"requested", "answered", "installed", "listed", "retired", "revoked"}},
+			"request_sha256 challenge_sha256 answer_sha256 checkpoint_cert_sha256 crl_sha256 tbs_sha256"),
+		Values: map[string][]string{"action": {"requested", "answered", "installed", "listed", "retired", "revoked", "certified"}},
 	},
 	{
 		Name: KindKey, Doc: "a board made its key, or showed one made before",

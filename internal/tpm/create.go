@@ -22,6 +22,7 @@ const (
 	CA Purpose = iota + 1
 	Checkpoint
 	Rework
+	Manifest
 )
 
 func (p Purpose) String() string {
@@ -32,6 +33,8 @@ func (p Purpose) String() string {
 		return "checkpoint"
 	case Rework:
 		return "rework"
+	case Manifest:
+		return "manifest"
 	}
 	return fmt.Sprintf("Purpose(%d)", uint8(p))
 }
@@ -84,7 +87,7 @@ func keyTemplate(p Purpose, curve elliptic.Curve) (tpm2.TPMTPublic, error) {
 	default:
 		return tpm2.TPMTPublic{}, errors.New("only the curves P-256 and P-384 are supported")
 	}
-	if p < CA || p > Rework {
+	if p < CA || p > Manifest {
 		return tpm2.TPMTPublic{}, fmt.Errorf("unknown purpose %d", uint8(p))
 	}
 	return tpm2.TPMTPublic{

@@ -4,6 +4,8 @@ package reader
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"iter"
 
 	"provisioning.example/station/internal/record"
@@ -17,4 +19,13 @@ func (r *Reader) RawOf(ctx context.Context, q Query) iter.Seq2[record.Entry, err
 		return func(yield func(record.Entry, error) bool) { yield(record.Entry{}, err) }
 	}
 	return r.rawEntries(ctx, `SELECT `+entryColumns+` FROM entry WHERE `+where+` ORDER BY id`, args...)
+}
+
+// Holder returns who holds a claim, as [Reader.Held] does; ok is false when nobody does.
+func (r *Reader) Holder(ctx context.Context, c record.Claim) (e record.Entry, ok bool, err error) {
+	e, err = r.Held(ctx, c)
+	if errors.Is(err, sql.ErrNoRows) {
+		return record.Entry{}, false, nil
+	}
+	return e, err == nil, err
 }

@@ -39,6 +39,7 @@ var catalogue = []Fault{
 	{"F-CONNECT-16", "CONNECT", "This serial or board ID does not fit the certificate.", "Scan the right label, or call the line's engineer.", RejectUnit, nil},
 	{"F-CONNECT-17", "CONNECT", "This board's certificate was revoked.", "Give it to rework, or put it with the scrap.", RejectUnit, nil},
 	{"F-CONNECT-18", "CONNECT", "This board's certificate was renewed since it left the line.", "Give it to rework.", RejectUnit, nil},
+	{"F-CONNECT-22", "CONNECT", "The board has no room for the product's anchors.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
 	{"F-FLASH-01", "FLASH", "The board takes no firmware images.", "Put a boot loader and firmware on that do.", RejectUnit, nil},
 	{"F-FLASH-02", "FLASH", "The board is locked with other firmware.", "Give it to rework.", RejectUnit, nil},
 	{"F-FLASH-03", "FLASH", "The firmware image is for another board.", "Take the board away, or choose its product.", RejectUnit, nil},

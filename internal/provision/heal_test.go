@@ -3,13 +3,54 @@
 package provision_test
 
 import (
+	"context"
 	"database/sql"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/virtual"
 )
+
+// TestStopWaitsForTheHealer: when Stop has returned, nothing of the station
+// uses the ledger any more, which is closed next.
+func TestStopWaitsForTheHealer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		release := make(chan struct{})
+		w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1)}, func(w *world) {
+			w.fit = func() error {
+				if asked.Add(1) > 1 {
+					<-release // in the middle of healing
+				}
+				return errors.New("the disk is nearly full")
+			}
+		})
+		defer w.close()
+		wantOutcome(t, w.run()[1], record.Error, "F-RECORD-03")
+		<-time.After(6 * time.Second)
+		if asked.Load() != 2 {
+			t.Fatalf("the disk was looked at %d times", asked.Load())
+		}
+		stopped := make(chan error, 1)
+		go func() { stopped <- w.station.Stop(context.Background()) }()
+		synctest.Wait()
+		select {
+		case <-stopped:
+			t.Error("the station says it has stopped, and tries the ledger")
+			stopped <- nil
+		default:
+		}
+		close(release)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // TestLineGoesOnWithTheLedger holds the ledger's file back from the station in
 // the middle of a run: no certificate leaves, the line stops with the reason,

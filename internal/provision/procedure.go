@@ -115,6 +115,8 @@ func (r *run) suits() error {
 		return &fault{"F-CONNECT-07", fmt.Errorf("protection bits %04b, demanded %04b", i.Prot, p.prot)}
 	case !slices.Contains(i.Algs, p.cfg.Algorithm):
 		return &fault{"F-CONNECT-08", fmt.Errorf("the board offers %v, the product wants %s", i.Algs, p.cfg.Algorithm)}
+	case max(len(p.anchors), len(r.st.cfg.ReworkKeys)) > i.Max:
+		return &fault{"F-CONNECT-22", fmt.Errorf("anchors of %d bytes, rework keys of %d, the board takes %d", len(p.anchors), len(r.st.cfg.ReworkKeys), i.Max)}
 	case i.Root != nil && *i.Root != root:
 		return &fault{"F-CONNECT-12", fmt.Errorf("pinned root %x, this line's is %x", i.Root[:8], root[:8])}
 	}

@@ -88,9 +88,10 @@ type Station struct {
 	roots   *x509.CertPool
 	began   time.Time // for clockSane: wall and monotonic reading
 	changed chan struct{}
-	jobs    chan struct{} // a token for each run that may go on
-	wg      sync.WaitGroup
-	quit    chan struct{} // closed by Stop
+	jobs    chan struct{}  // a token for each run that may go on
+	wg      sync.WaitGroup // of the runs
+	healers sync.WaitGroup // started by runs
+	quit    chan struct{}  // closed by Stop
 
 	testOnlyCommitted func(point string) // see hook.go
 
@@ -394,7 +395,8 @@ func (st *Station) Busy() int {
 }
 
 // Stop starts nothing new, lets every run come to its next commit point and
-// record its end, and returns when all have, or with ctx's error.
+// record its end, and returns when all have and nothing uses the ledger any
+// more, or with ctx's error.
 func (st *Station) Stop(ctx context.Context) error {
 	st.mu.Lock()
 	if !st.closing {
@@ -407,15 +409,21 @@ func (st *Station) Stop(ctx context.Context) error {
 		}
 	}
 	st.mu.Unlock()
-	return st.wait(ctx)
+	return await(ctx, &st.wg, &st.healers)
 }
 
 // Wait returns when no run is going on.
-func (st *Station) Wait(ctx context.Context) error { return st.wait(ctx) }
+func (st *Station) Wait(ctx context.Context) error { return await(ctx, &st.wg) }
 
-func (st *Station) wait(ctx context.Context) error {
+// await waits for one group after the other, or for ctx.
+func await(ctx context.Context, groups ...*sync.WaitGroup) error {
 	done := make(chan struct{})
-	go func() { st.wg.Wait(); close(done) }()
+	go func() {
+		defer close(done)
+		for _, g := range groups {
+			g.Wait()
+		}
+	}()
 	select {
 	case <-done:
 		return nil

@@ -91,7 +91,7 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 		if failed.Action == StopStation {
 			st.stopped = failed
 			if failed.Code == "F-RECORD-01" || failed.Code == "F-RECORD-03" {
-				go st.heal(failed)
+				st.healers.Go(func() { st.heal(failed) })
 			}
 		}
 	}

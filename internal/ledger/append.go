@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -112,6 +113,12 @@ func (l *Ledger) do(ctx context.Context, apply func(*sql.Tx) error) error {
 
 // write is the one writer. It alone uses l.db.
 func (l *Ledger) write() {
+	var due <-chan time.Time // without a counter there is nothing to seal with
+	if l.counter != nil {
+		tick := time.NewTicker(l.sealEvery)
+		defer tick.Stop()
+		due = tick.C
+	}
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -120,6 +127,12 @@ func (l *Ledger) write() {
 			l.commit(l.gather(j))
 		case s := <-l.sealing:
 			s.done <- l.seal(s.reason)
+		case <-due:
+			if size, _ := l.Size(); size > l.sealedAt {
+				if err := l.seal("time"); err != nil {
+					l.log.Warn("no seal", "err", err)
+				}
+			}
 		}
 	}
 }

@@ -74,8 +74,10 @@ func TestFullDisk(t *testing.T) {
 	if !errors.As(err, &we) || !we.Full || we.Final || len(acked) == 0 || !strings.Contains(err.Error(), "make room") {
 		t.Fatalf("after %d entries: %v", len(acked), err)
 	}
-	for range 3 { // it stays full, and says so each time
-		if _, err := l.Append(t.Context(), bodies(stop(strings.Repeat("y", 1000)), stop(strings.Repeat("z", 1000)))); !errors.As(err, &we) || !we.Full {
+	more := bodies(stop("no room"))
+	more.Blobs = [][]byte{[]byte(strings.Repeat("y", 16<<10))} // more than what filled it up
+	for range 3 {                                              // it stays full, and says so each time
+		if _, err := l.Append(t.Context(), more); !errors.As(err, &we) || !we.Full {
 			t.Fatalf("while full: %v", err)
 		}
 	}

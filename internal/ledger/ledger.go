@@ -25,6 +25,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"database/sql"
@@ -47,9 +48,14 @@ type Config struct {
 	Log    *slog.Logger     // nil: nothing is logged
 
 	// Counter ties the ledger to the TPM by seals; nil: it has none. Seal is what every seal says: operator, software, TPM.
-	Counter Counter
-	Seal    record.Body
+	// A seal is made at start, every SealEvery while there is something new to seal (0: 10 minutes), and when [Ledger.Seal] is called.
+	Counter   Counter
+	Seal      record.Body
+	SealEvery time.Duration
 }
+
+// sealEvery is the longest that entries wait for a seal while the station works: what a roll-back could hide.
+const sealEvery = 10 * time.Minute
 
 // Ledger is an open ledger. Its methods may be called at the same time.
 type Ledger struct {
@@ -61,6 +67,8 @@ type Ledger struct {
 
 	counter    Counter
 	sealBody   record.Body
+	sealEvery  time.Duration
+	sealedAt   int64         // size of the epoch after the last seal; owned by the writer
 	sealing    chan *sealJob // to the writer
 	unfinished uint64        // value of a seal whose increment is still to come; owned by the writer
 
@@ -126,7 +134,7 @@ func prepare(c Config) (*Ledger, error) {
 	}
 	l := &Ledger{
 		origin: origin, verifier: v, signer: c.Signer, now: c.Now, log: c.Log, work: make(chan *job), wake: make(chan struct{}, 1),
-		counter: c.Counter, sealBody: c.Seal, sealing: make(chan *sealJob),
+		counter: c.Counter, sealBody: c.Seal, sealEvery: cmp.Or(c.SealEvery, sealEvery), sealing: make(chan *sealJob),
 	}
 	l.sealBody.Kind = record.KindSeal
 	if l.now == nil {

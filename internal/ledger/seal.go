@@ -141,7 +141,7 @@ func (l *Ledger) certify(nv uint64, size int64) error {
 	b := l.sealBody
 	b.NV, b.Attest, b.AttestSig = int64(nv), hex.EncodeToString(attest), hex.EncodeToString(sig)
 	b.Checkpoint, b.Size = hex.EncodeToString(note[:]), size
-	_, err = l.appendNow(b)
+	l.sealedAt, err = l.appendNow(b)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
@@ -295,4 +296,28 @@ func copyOf(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return to
+}
+
+// TestSealedWhileAtWork: what is new is sealed without being asked.
+func TestSealedWhileAtWork(t *testing.T) {
+	config, _ := sealed(t)
+	config.SealEvery = time.Millisecond
+	l := open(t, config)
+	for want := range int64(3) {
+		if _, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{stop("new")}}); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := seals(t, l)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		tick := time.NewTicker(time.Millisecond)
+		for all := before; len(all) < int(want)+3; all, _ = seals(t, l) { // the first, that of the start, and one for each entry
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatalf("entry %d is not sealed: seals %v", want, all)
+			}
+		}
+		tick.Stop()
+		cancel()
+	}
 }

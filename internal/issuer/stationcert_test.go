@@ -87,7 +87,7 @@ func TestStationCertificatesAreNoDevices(t *testing.T) {
 			t.Error("a proof passes for a manifest key")
 		}
 		// What the issuer signs for devices must not be this.
-		if err := w.issuer.Fits(proof.Parsed.RawTBSCertificate, [32]byte{}); err == nil {
+		if err := w.issuer.Fits(mtls(t), proof.Parsed.RawTBSCertificate, [32]byte{}); err == nil {
 			t.Error("a proof passes for a device's certificate")
 		}
 	}

@@ -33,7 +33,7 @@ func TestClassify(t *testing.T) {
 		{"KEY", &smp.RCError{Group: 64, RC: enroll.RCEntropy}, "F-KEY-02"},
 		{"KEY", &smp.RCError{Group: -1, RC: enroll.RCEntropy}, "F-KEY-95"},
 		{"REQUEST", &issuer.Refusal{Reason: issuer.ReasonSignature}, "F-REQUEST-01"},
-		{"REQUEST", &issuer.Refusal{Reason: issuer.ReasonDoubledAttribute}, "F-REQUEST-07"},
+		{"REQUEST", &issuer.Refusal{Reason: issuer.ReasonDoubledAttribute}, "F-REQUEST-11"},
 		{"ISSUE", tpm.ErrLost, "F-ISSUE-01"},
 		{"ISSUE", tpm.ErrPIN, "F-ISSUE-02"},
 		{"ISSUE", &tpm.LockoutError{}, "F-ISSUE-03"},

@@ -23,9 +23,11 @@ var matrix = map[string]string{
 	"bad-state": "F-CONNECT-93", "control-text": "F-CONNECT-93", "get-stalls": "F-REQUEST-93", "get-jumps": "F-REQUEST-93",
 	"put-stalls": "F-INSTALL-93", "put-jumps": "F-INSTALL-93", "put-loses": "F-INSTALL-93",
 	// Keys and requests.
-	"entropy": "F-KEY-02", "keeps-key": "F-KEY-03", "other-curve": "F-REQUEST-06", "wrong-key": "F-REQUEST-04",
+	"entropy": "F-KEY-02", "keeps-key": "F-KEY-03", "other-curve": "F-REQUEST-09", "wrong-key": "F-REQUEST-04",
 	"bad-signature": "F-REQUEST-01", "stale-csr": "F-REQUEST-02", "foreign-csr": "F-REQUEST-04", "extra-attribute": "F-REQUEST-05",
 	"extra-rdn": "F-REQUEST-03", "wrong-cn": "F-REQUEST-03", "csr-differs": "F-REQUEST-93",
+	"no-password": "F-REQUEST-10", "two-passwords": "F-REQUEST-11", "printable-password": "F-REQUEST-12",
+	"repeats-r": "", // alone it is as good as any; see TestRepeatedRandom
 	// Chains.
 	"storage-full": "F-INSTALL-03", "refuses-chain": "F-INSTALL-01", "refuses-key": "F-INSTALL-02", "refuses-root": "F-INSTALL-01",
 	"digest-always": "F-INSTALL-95", "commit-lies": "F-PROVE-03", "chain-differs": "F-PROVE-02", "chain-rots": "F-PROVE-02",

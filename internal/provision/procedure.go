@@ -89,8 +89,10 @@ func (r *run) connect(ctx context.Context) error {
 	if err := r.chooseSerial(); err != nil {
 		return err
 	}
-	r.cn, r.sn, err = r.st.subject(r.unit())
-	return err
+	if r.cn, r.sn, err = r.st.subject(r.unit()); err != nil {
+		return err
+	}
+	return r.ownName(ctx)
 }
 
 // fits tells whether this is a board of the product.
@@ -144,6 +146,9 @@ func (r *run) key(ctx context.Context) error {
 	}
 	r.spki = spki
 	r.session.Expect(r.info.UID, &spki)
+	if err := r.newKey(ctx); err != nil {
+		return err
+	}
 	b := r.body(record.KindKey)
 	b.Alg, b.Token = r.st.cfg.Product.cfg.Algorithm, hexOf(r.token[:])
 	b.Made, b.Claims = true, r.claims()
@@ -173,7 +178,10 @@ func (r *run) fetchRequest(ctx context.Context) error {
 	r.req, err = issuer.ParseRequest(der, issuer.Expect{
 		CN: r.cn, SN: r.sn, Nonce: r.nonce, Alg: r.st.cfg.Product.cfg.Algorithm, SPKI: r.spki,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return r.newRandom(ctx)
 }
 
 // issue gets the certificate: from the ledger when this key has one, else by
@@ -198,6 +206,9 @@ func (r *run) issue(ctx context.Context) error {
 	cert, err := r.st.cfg.Issuer.Sign(ctx, r.tbs, r.spki)
 	if err != nil {
 		return fmt.Errorf("sign the certificate: %w", err)
+	}
+	if err := r.st.cfg.Profile.Lint(cert.Parsed); err != nil {
+		return &fault{"F-ISSUE-05", err}
 	}
 	r.st.committed("signed")
 	b := r.issued(cert)

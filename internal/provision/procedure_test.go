@@ -195,16 +195,6 @@ func TestSuits(t *testing.T) {
 	}
 }
 
-func TestAlgorithms(t *testing.T) {
-	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
-		bubble(t, alg, func(t *testing.T) {
-			w := one(t, func(w *world) { w.product.Algorithm = alg })
-			defer w.close()
-			wantOutcome(t, w.run()[1], record.Passed, "")
-		})
-	}
-}
-
 func TestScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1), portName(2): board(t, 2)},

@@ -113,7 +113,7 @@ func (r *run) recordTBS(ctx context.Context) error {
 		if err != nil {
 			return &fault{"F-RECORD-04", fmt.Errorf("read the unsigned certificate: %w", err)}
 		}
-		if err = c.Issuer.Fits(tbs, r.spki); err == nil {
+		if err = c.Issuer.Fits(c.Profile, tbs, r.spki); err == nil {
 			r.tbs = tbs
 			return nil
 		}
@@ -132,12 +132,12 @@ func (r *run) recordTBS(ctx context.Context) error {
 		return &fault{"F-ISSUE-05", err}
 	}
 	if err := c.Issuer.CheckBoard(draft, issuer.Board{Verify: r.info.Verify, Max: r.info.Max, Root: r.info.Root}); err != nil {
-		return &fault{"F-ISSUE-06", err}
+		return err
 	}
 	b := r.body(record.KindIssuing)
 	b.TBS, b.CSR = digestHex(draft.TBS()), digestHex(r.req.DER())
 	b.CertSerial, b.IssuerKey, b.Alg = draft.Serial(), draft.KeyID(), r.req.Alg()
-	b.Nonce = hexOf(r.nonce[:])
+	b.Nonce, b.CN, b.CSRR = hexOf(r.nonce[:]), r.cn, hexOf(r.req.R())
 	b.NotBefore, b.NotAfter = record.Timestamp(draft.NotBefore()), record.Timestamp(draft.NotAfter())
 	if err := r.append(ctx, ledger.Batch{Bodies: []record.Body{b}, Blobs: [][]byte{draft.TBS(), r.req.DER()}}); err != nil {
 		return err
@@ -150,7 +150,7 @@ func (r *run) recordTBS(ctx context.Context) error {
 // issued is the entry that lets a certificate leave.
 func (r *run) issued(cert *issuer.Certificate) record.Body {
 	b := r.body(record.KindIssued)
-	b.Cert, b.CertSerial, b.TBS = digestHex(cert.DER), cert.Serial, digestHex(r.tbs)
+	b.Cert, b.CertSerial, b.TBS, b.CN = digestHex(cert.DER), cert.Serial, digestHex(r.tbs), r.cn
 	b.IssuerKey = hexOf(cert.Parsed.AuthorityKeyId)
 	b.NotBefore, b.NotAfter = record.Timestamp(cert.Parsed.NotBefore), record.Timestamp(cert.Parsed.NotAfter)
 	return b

@@ -35,6 +35,8 @@ type world struct {
 	reader  *reader.Reader
 	issuer  *issuer.Issuer
 	signer  *ecdsa.PrivateKey
+	curve   elliptic.Curve // of the intermediate; nil: P-256
+	end     time.Time      // of root and intermediate; zero: in five years
 	rootKey *ecdsa.PrivateKey
 	product provision.ProductConfig
 	boards  map[string]*virtual.Board
@@ -193,7 +195,14 @@ func (w *world) makeAuthority() {
 		w.t.Fatal(err)
 	}
 	rootKey := w.rootKey
-	if w.signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	curve, end := w.curve, w.end
+	if curve == nil {
+		curve = elliptic.P256()
+	}
+	if end.IsZero() {
+		end = time.Now().AddDate(5, 0, 0)
+	}
+	if w.signer, err = ecdsa.GenerateKey(curve, rand.Reader); err != nil {
 		w.t.Fatal(err)
 	}
 	now := time.Now()
@@ -204,7 +213,7 @@ func (w *world) makeAuthority() {
 		}
 		return &x509.Certificate{
 			SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: cn},
-			NotBefore: now.Add(-24 * time.Hour), NotAfter: now.AddDate(5, 0, 0),
+			NotBefore: now.Add(-24 * time.Hour), NotAfter: end,
 			BasicConstraintsValid: true, IsCA: true, SubjectKeyId: issuer.KeyIdentifier(spki),
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		}
@@ -258,4 +267,14 @@ func (w *world) entries(uid, kind string) []record.Body {
 		out = append(out, e.Body)
 	}
 	return out
+}
+
+// profileOf reads a profile from its text.
+func profileOf(t *testing.T, text string) *issuer.Profile {
+	t.Helper()
+	p, err := issuer.ParseProfile("test.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

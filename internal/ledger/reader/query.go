@@ -20,6 +20,7 @@ type Query struct {
 	SPKI       string // SHA-256 in hex, as all digests here
 	Cert       string
 	CertSerial string
+	CN         string // common name in a certificate
 	CSRR       string // r of a request's ECDSA signature
 	Order      string
 	Kinds      []string // any of these
@@ -37,6 +38,7 @@ func (q Query) where() (string, []any, error) {
 	w.equal("cert_sha256", q.Cert)
 	w.equal("cert_serial", q.CertSerial)
 	w.equal("csr_r", q.CSRR)
+	w.equal("cn", q.CN)
 	w.equal("work_order", q.Order)
 	if len(w.terms) == 0 && len(q.Kinds) == 0 {
 		return "", nil, errEmptyQuery

@@ -24,6 +24,7 @@ CREATE TABLE entry (
   work_order    TEXT AS (body ->> '$.order') VIRTUAL,
   spki_sha256   TEXT AS (body ->> '$.spki_sha256') VIRTUAL,
   csr_r         TEXT AS (body ->> '$.csr_r') VIRTUAL,
+  cn            TEXT AS (body ->> '$.cn') VIRTUAL,
   cert_sha256   TEXT AS (body ->> '$.cert_sha256') VIRTUAL,
   cert_serial   TEXT AS (body ->> '$.cert_serial') VIRTUAL,
   outcome       TEXT AS (body ->> '$.outcome') VIRTUAL,
@@ -40,6 +41,7 @@ CREATE INDEX entry_unit        ON entry (uid, model, kind) WHERE uid IS NOT NULL
 CREATE INDEX entry_order       ON entry (work_order)    WHERE work_order IS NOT NULL;
 CREATE INDEX entry_spki        ON entry (spki_sha256)   WHERE spki_sha256 IS NOT NULL;
 CREATE INDEX entry_csr_r       ON entry (csr_r)         WHERE csr_r IS NOT NULL;
+CREATE INDEX entry_cn          ON entry (cn)            WHERE cn IS NOT NULL;
 CREATE INDEX entry_cert        ON entry (cert_sha256)   WHERE cert_sha256 IS NOT NULL;
 CREATE INDEX entry_cert_serial ON entry (cert_serial)   WHERE cert_serial IS NOT NULL;
 CREATE INDEX entry_fault       ON entry (fault)         WHERE fault IS NOT NULL;

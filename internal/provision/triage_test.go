@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provision_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/provision"
+	"provisioning.example/station/internal/record"
+	"provisioning.example/station/internal/virtual"
+)
+
+func faultOf(name string) func(*virtual.Config) {
+	return func(c *virtual.Config) { c.Fault = name }
+}
+
+// TestRepeatedRandom: of two boards that sign with the same random number the
+// later one is refused, whether they are on the bench together or not.
+func TestRepeatedRandom(t *testing.T) {
+	bubble(t, "together", func(t *testing.T) {
+		w := newWorld(t, map[string]*virtual.Board{
+			portName(1): board(t, 1, faultOf("repeats-r")), portName(2): board(t, 2, faultOf("repeats-r")), portName(3): board(t, 3),
+		})
+		defer w.close()
+		ends := w.run()
+		codes := []string{code(ends[1].Fault), code(ends[2].Fault), code(ends[3].Fault)}
+		slices.Sort(codes)
+		if !slices.Equal(codes, []string{"", "", "F-REQUEST-08"}) {
+			t.Errorf("three boards, two with one random number, ended with %q", codes)
+		}
+		if es, err := w.reader.EntriesOf(t.Context(), reader.Query{Kinds: []string{record.KindIssuing}}); err != nil || len(es) != 2 {
+			t.Errorf("%d requests led to a certificate, %v", len(es), err)
+		}
+	})
+	bubble(t, "one after the other", func(t *testing.T) {
+		w := one(t)
+		defer w.close()
+		w.boards[portName(1)].Close()
+		w.boards[portName(1)] = board(t, 1, faultOf("repeats-r"))
+		wantOutcome(t, w.run()[1], record.Passed, "")
+		w.boards[portName(1)].Close()
+		w.boards[portName(1)] = board(t, 2, faultOf("repeats-r"))
+		w.open()
+		r := w.run()[1]
+		wantOutcome(t, r, record.Failed, "F-REQUEST-08")
+		if !strings.Contains(r.Fault.Error(), uid1) {
+			t.Errorf("the fault does not name the other board: %v", r.Fault)
+		}
+		if held, err := w.reader.Held(t.Context(), record.Claim{Kind: record.ClaimSerial, Value: r.Serial}); err == nil {
+			t.Errorf("the refused board keeps its serial: %+v", held)
+		}
+	})
+}
+
+// TestKeyOfTheDead: a key that a scrapped or reworked unit had is refused too.
+func TestKeyOfTheDead(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind, want string
+		next       byte
+	}{
+		"of another, scrapped board":  {record.KindScrap, "F-KEY-01", 2},
+		"of the same, reworked board": {record.KindRework, "F-KEY-04", 1},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1, faultOf("cloned-key"))})
+			defer w.close()
+			first := w.run()[1]
+			wantOutcome(t, first, record.Passed, "")
+			end := w.entries(uid1, record.KindEnd)[0]
+			w.append(record.Body{
+				Kind: c.kind, Operator: "os:test", Software: "test", Reason: "test", Approver: "qa", Serial: end.Serial, Model: end.Model, UID: end.UID,
+				Releases: []record.Claim{
+					{Kind: record.ClaimSerial, Value: end.Serial}, {Kind: record.ClaimUID, Value: end.Model + "/" + end.UID}, {Kind: record.ClaimSPKI, Value: end.SPKI},
+				},
+			})
+			w.boards[portName(1)].Close()
+			w.boards[portName(1)] = board(t, c.next, faultOf("cloned-key"))
+			w.open()
+			wantOutcome(t, w.run()[1], record.Failed, c.want)
+		})
+	}
+}
+
+// TestNameOfAnother: two units whose certificates would have one name, though
+// their serials differ.
+func TestNameOfAnother(t *testing.T) {
+	units := "serial,site\nSN-1,ulm\nSN-2,ulm\nSN-3,bonn\n"
+	synctest.Test(t, func(t *testing.T) {
+		list, err := provision.LoadUnits("units.csv", []byte(units))
+		if err != nil {
+			t.Fatal(err)
+		}
+		boards := map[string]*virtual.Board{}
+		for i := range 3 {
+			boards[portName(i+1)] = board(t, byte(i+1))
+		}
+		w := newWorld(t, boards, func(w *world) {
+			w.units, w.product.Serial = list, provision.SerialList
+			w.profile = profileOf(t, "[subject]\ncommon_name = 'pump-{site}'\n")
+		})
+		defer w.close()
+		ends := w.run()
+		codes := []string{code(ends[1].Fault), code(ends[2].Fault), code(ends[3].Fault)}
+		slices.Sort(codes)
+		if !slices.Equal(codes, []string{"", "", "F-CONNECT-19"}) {
+			t.Fatalf("three units with two names ended with %q", codes)
+		}
+		// Not only while the other one is on the bench.
+		w.open()
+		again := w.run()
+		for slot, r := range ends {
+			if code(again[slot].Fault) != code(r.Fault) {
+				t.Errorf("slot %d ended with %v, a second time with %v", slot, r.Fault, again[slot].Fault)
+			}
+		}
+	})
+}

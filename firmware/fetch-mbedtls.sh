@@ -17,14 +17,14 @@ suite=${1:-$release}
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 room=$top/.cache/mbedtls/$suite
-[ ! -e "$room/src/library/psa_crypto.c" ] || exit 0
+[ ! -e "$room/src/library/x509_crt.c" ] || exit 0
 command -v dpkg-source >/dev/null || die "dpkg-source is missing: apt-get install dpkg-dev"
 
 # Two builds may start at once (make -j, two checkouts of one cache): one fetches.
 mkdir -p "$room"
 exec 9>"$room/lock"
 flock 9
-[ ! -e "$room/src/library/psa_crypto.c" ] || exit 0
+[ ! -e "$room/src/library/x509_crt.c" ] || exit 0
 
 apt=$room/apt
 rm -rf "$apt" "$room/src" "$room/unpack"

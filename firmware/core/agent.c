@@ -43,8 +43,15 @@ void enr_put_plain(struct enr_writer *w, unsigned rc)
 	w->len = 0;
 	w->over = false;
 	enr_put_map(w, 1);
-	enr_put_text(w, "rc");
-	enr_put_uint(w, rc);
+	enr_entry_uint(w, "rc", rc);
+}
+
+void enr_put_error(struct enr_writer *w, unsigned group, unsigned rc)
+{
+	enr_put_text(w, "err");
+	enr_put_map(w, 2);
+	enr_entry_uint(w, "group", group);
+	enr_entry_uint(w, "rc", rc);
 }
 
 static void put_error(const struct enr_call *c, uint16_t group, enum enr_rc rc)
@@ -54,19 +61,12 @@ static void put_error(const struct enr_call *c, uint16_t group, enum enr_rc rc)
 	w->len = 0;
 	w->over = false;
 	enr_put_map(w, 1u + (c->obj != NULL) + c->has_off);
-	enr_put_text(w, "err");
-	enr_put_map(w, 2);
-	enr_put_text(w, "group");
-	enr_put_uint(w, group);
-	enr_put_text(w, "rc");
-	enr_put_uint(w, rc);
+	enr_put_error(w, group, rc);
 	if (c->obj != NULL) {
-		enr_put_text(w, "obj");
-		enr_put_text(w, c->obj);
+		enr_entry_text(w, "obj", c->obj);
 	}
 	if (c->has_off) {
-		enr_put_text(w, "off");
-		enr_put_uint(w, c->off);
+		enr_entry_uint(w, "off", c->off);
 	}
 }
 

@@ -132,11 +132,13 @@ static bool is_utf8(const struct string *s)
 
 static bool is_printable(const struct string *s)
 {
+	static const char others[12] = " '()+,-./:=?"; // no terminator: 0 is none of them
+
 	for (size_t i = 0; i < s->len; i++) {
 		uint8_t c = s->data[i];
 		bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 
-		if (!letter && !(c >= '0' && c <= '9') && (c == 0 || strchr(" '()+,-./:=?", c) == NULL))
+		if (!letter && !(c >= '0' && c <= '9') && memchr(others, c, sizeof others) == NULL)
 			return false;
 	}
 	return true;
@@ -144,7 +146,7 @@ static bool is_printable(const struct string *s)
 
 static bool in_range(const struct enr_field *f, uint64_t v)
 {
-	return v >= f->min && v <= f->max;
+	return v >= f->min && (v <= f->max || f->max == ENR_ANY);
 }
 
 static bool read_string_field(struct reader *r, const struct head *h, const struct enr_field *f,
@@ -171,6 +173,10 @@ static bool read_field(struct reader *r, const struct enr_field *f, struct enr_v
 	if (!read_head(r, &h))
 		return false;
 	switch (f->type) {
+	case ENR_UINT32:
+		if (h.arg > UINT32_MAX)
+			return false;
+		// fall through
 	case ENR_UINT:
 		v->num = h.arg;
 		return h.major == UINT && h.info != INDEFINITE && in_range(f, h.arg);
@@ -303,6 +309,24 @@ void enr_put_text_n(struct enr_writer *w, const uint8_t *text, size_t n)
 void enr_put_bytes(struct enr_writer *w, const uint8_t *data, size_t n)
 {
 	put_string(w, BYTES, data, n);
+}
+
+void enr_entry_uint(struct enr_writer *w, const char *key, size_t v)
+{
+	enr_put_text(w, key);
+	enr_put_uint(w, v);
+}
+
+void enr_entry_text(struct enr_writer *w, const char *key, const char *text)
+{
+	enr_put_text(w, key);
+	enr_put_text(w, text);
+}
+
+void enr_entry_bytes(struct enr_writer *w, const char *key, const uint8_t *data, size_t n)
+{
+	enr_put_text(w, key);
+	enr_put_bytes(w, data, n);
 }
 
 uint8_t *enr_put_bytes_room(struct enr_writer *w, size_t n)

@@ -10,14 +10,17 @@
 
 enum { ENR_CBOR_NESTING = 4, ENR_CBOR_MAP = 32, ENR_CBOR_ARRAY = 16, ENR_CBOR_TEXT = 128 };
 
-// ENR_PRINTABLE is text of the characters of ASN.1's PrintableString.
-enum enr_cbor_type { ENR_UINT, ENR_BYTES, ENR_TEXT, ENR_PRINTABLE, ENR_BOOL };
+// ENR_UINT32 is a number of up to 32 bits; ENR_PRINTABLE is text of the
+// characters of ASN.1's PrintableString.
+enum enr_cbor_type { ENR_UINT, ENR_UINT32, ENR_BYTES, ENR_TEXT, ENR_PRINTABLE, ENR_BOOL };
+
+enum { ENR_ANY = 255 }; // as a field's max: no bound but its type's
 
 struct enr_field {
 	const char *name;
-	enum enr_cbor_type type;
+	uint8_t type; // enum enr_cbor_type
 	bool required;
-	uint64_t min, max; // of a number its value, of a string its size in bytes
+	uint8_t min, max; // of a number its value, of a string its size in bytes
 };
 
 // A field that came: num for numbers and booleans, data and len for strings.
@@ -51,6 +54,11 @@ void enr_put_bool(struct enr_writer *w, bool v);
 void enr_put_text(struct enr_writer *w, const char *text);
 void enr_put_text_n(struct enr_writer *w, const uint8_t *text, size_t n);
 void enr_put_bytes(struct enr_writer *w, const uint8_t *data, size_t n);
+
+// An entry of a map: its key, and its value.
+void enr_entry_uint(struct enr_writer *w, const char *key, size_t v);
+void enr_entry_text(struct enr_writer *w, const char *key, const char *text);
+void enr_entry_bytes(struct enr_writer *w, const char *key, const uint8_t *data, size_t n);
 
 // Writes the head of a byte string of n bytes and returns where they belong,
 // NULL when there is no room.

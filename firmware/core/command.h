@@ -39,6 +39,9 @@ bool enr_os_command(struct enr_agent *a, const struct enr_message *m, struct enr
 // Replaces what was written by the transport error {"rc": rc}.
 void enr_put_plain(struct enr_writer *w, unsigned rc);
 
+// Writes the entry "err" of a refusal by a group.
+void enr_put_error(struct enr_writer *w, unsigned group, unsigned rc);
+
 // ENR_OK if the present state is in the set, else what to refuse with.
 enum enr_rc enr_check_state(const struct enr_agent *a, unsigned states);
 

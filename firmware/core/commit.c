@@ -177,7 +177,6 @@ enum enr_rc enr_cmd_commit(struct enr_call *c)
 			rc = store(c);
 	}
 	enr_put_map(c->w, 1);
-	enr_put_text(c->w, "state");
-	enr_put_uint(c->w, ENR_INSTALLED);
+	enr_entry_uint(c->w, "state", ENR_INSTALLED);
 	return rc;
 }

@@ -17,13 +17,13 @@ static const struct enr_field csr_fields[] = {
 };
 static const struct enr_field get_fields[] = {
 	[GET_OBJ] = {"obj", ENR_TEXT, true, 0, ENR_CBOR_TEXT},
-	[GET_OFF] = {"off", ENR_UINT, true, 0, UINT64_MAX},
+	[GET_OFF] = {"off", ENR_UINT, true, 0, ENR_ANY},
 };
 static const struct enr_field put_fields[] = {
 	[PUT_OBJ] = {"obj", ENR_TEXT, true, 0, ENR_CBOR_TEXT},
-	[PUT_OFF] = {"off", ENR_UINT, true, 0, UINT64_MAX},
-	[PUT_DATA] = {"data", ENR_BYTES, true, 0, UINT32_MAX},
-	[PUT_LEN] = {"len", ENR_UINT, false, 0, UINT64_MAX},
+	[PUT_OFF] = {"off", ENR_UINT, true, 0, ENR_ANY},
+	[PUT_DATA] = {"data", ENR_BYTES, true, 0, ENR_ANY},
+	[PUT_LEN] = {"len", ENR_UINT, false, 0, ENR_ANY},
 	[PUT_SHA] = {"sha", ENR_BYTES, false, ENR_SHA256, ENR_SHA256},
 };
 static const struct enr_field commit_fields[] = {
@@ -32,11 +32,11 @@ static const struct enr_field commit_fields[] = {
 	[COMMIT_REWORK] = {"rework", ENR_BYTES, false, ENR_SHA256, ENR_SHA256},
 };
 static const struct enr_field prove_fields[] = {{"nonce", ENR_BYTES, true, 32, 32}};
-static const struct enr_field tls_sign_fields[] = {{"tbs", ENR_BYTES, true, 0, UINT32_MAX}};
+static const struct enr_field tls_sign_fields[] = {{"tbs", ENR_BYTES, true, 0, ENR_ANY}};
 static const struct enr_field lock_fields[] = {{"chain", ENR_BYTES, true, ENR_SHA256, ENR_SHA256}};
 static const struct enr_field rework_fields[] = {
 	[REWORK_KEY] = {"key", ENR_UINT, true, 0, 1},
-	[REWORK_SIG] = {"sig", ENR_BYTES, true, 0, UINT32_MAX},
+	[REWORK_SIG] = {"sig", ENR_BYTES, true, 0, ENR_ANY},
 };
 
 #define FIELDS(f) sizeof(f) / sizeof *(f), f
@@ -121,28 +121,17 @@ static void put_board(struct enr_writer *w, const struct enr_agent *a)
 {
 	const struct enr_config *cfg = a->cfg;
 
-	enr_put_text(w, "agent");
-	enr_put_text(w, "station-enroll");
-	enr_put_text(w, "proto");
-	enr_put_uint(w, 1);
-	enr_put_text(w, "model");
-	enr_put_text(w, cfg->model);
-	enr_put_text(w, "hw");
-	enr_put_text(w, cfg->hw);
-	enr_put_text(w, "uid");
-	enr_put_bytes(w, cfg->uid.data, cfg->uid.len);
-	enr_put_text(w, "fw");
-	enr_put_text(w, cfg->fw);
-	enr_put_text(w, "state");
-	enr_put_uint(w, a->store.record.state);
-	enr_put_text(w, "chunk");
-	enr_put_uint(w, enr_chunk(a));
-	enr_put_text(w, "max");
-	enr_put_uint(w, cfg->max);
-	enr_put_text(w, "boot");
-	enr_put_bytes(w, a->boot, sizeof a->boot);
-	enr_put_text(w, "prot");
-	enr_put_uint(w, cfg->prot);
+	enr_entry_text(w, "agent", "station-enroll");
+	enr_entry_uint(w, "proto", 1);
+	enr_entry_text(w, "model", cfg->model);
+	enr_entry_text(w, "hw", cfg->hw);
+	enr_entry_bytes(w, "uid", cfg->uid.data, cfg->uid.len);
+	enr_entry_text(w, "fw", cfg->fw);
+	enr_entry_uint(w, "state", a->store.record.state);
+	enr_entry_uint(w, "chunk", enr_chunk(a));
+	enr_entry_uint(w, "max", cfg->max);
+	enr_entry_bytes(w, "boot", a->boot, sizeof a->boot);
+	enr_entry_uint(w, "prot", cfg->prot);
 }
 
 static enum enr_rc put_digest(struct enr_writer *w, const struct enr_agent *a, const char *name, enum enr_part part)
@@ -153,8 +142,7 @@ static enum enr_rc put_digest(struct enr_writer *w, const struct enr_agent *a, c
 	if (a->store.record.len[part] == 0)
 		return ENR_OK;
 	rc = enr_store_digest(&a->store, part, digest);
-	enr_put_text(w, name);
-	enr_put_bytes(w, digest, sizeof digest);
+	enr_entry_bytes(w, name, digest, sizeof digest);
 	return rc;
 }
 
@@ -174,8 +162,7 @@ enum enr_rc enr_cmd_info(struct enr_call *c)
 	put_board(c->w, a);
 	put_names(c->w, a);
 	if (alg != NULL) {
-		enr_put_text(c->w, "alg");
-		enr_put_text(c->w, alg->name);
+		enr_entry_text(c->w, "alg", alg->name);
 	}
 	rc = put_digest(c->w, a, "spki", ENR_PART_SPKI);
 	for (int i = 0; rc == ENR_OK && i < ENR_OBJECTS; i++)
@@ -184,8 +171,7 @@ enum enr_rc enr_cmd_info(struct enr_call *c)
 		uint8_t root[ENR_SHA256];
 
 		rc = enr_sha256(a->cfg->root, root);
-		enr_put_text(c->w, "root");
-		enr_put_bytes(c->w, root, sizeof root);
+		enr_entry_bytes(c->w, "root", root, sizeof root);
 	}
 	return rc;
 }
@@ -247,8 +233,7 @@ enum enr_rc enr_cmd_keygen(struct enr_call *c)
 	if (rc == ENR_OK)
 		rc = enr_store_digest(&c->a->store, ENR_PART_SPKI, spki);
 	enr_put_map(c->w, 2);
-	enr_put_text(c->w, "spki");
-	enr_put_bytes(c->w, spki, sizeof spki);
+	enr_entry_bytes(c->w, "spki", spki, sizeof spki);
 	enr_put_text(c->w, "new");
 	enr_put_bool(c->w, ours);
 	return rc;

@@ -161,12 +161,9 @@ static void put_slot(struct enr_writer *w, unsigned slot, const struct enr_image
 
 	enr_image_version(image, version);
 	enr_put_map(w, 8);
-	enr_put_text(w, "slot");
-	enr_put_uint(w, slot);
-	enr_put_text(w, "version");
-	enr_put_text(w, version);
-	enr_put_text(w, "hash");
-	enr_put_bytes(w, image->digest, ENR_SHA256);
+	enr_entry_uint(w, "slot", slot);
+	enr_entry_text(w, "version", version);
+	enr_entry_bytes(w, "hash", image->digest, ENR_SHA256);
 	put_flag(w, "bootable", true);
 	put_flag(w, "pending", pending);
 	// While slot 0 is on trial, the image that was confirmed is in slot 1.
@@ -250,17 +247,16 @@ static enum image_rc erase(struct enr_images *im, struct enr_writer *w)
 enum { UP_IMAGE, UP_OFF, UP_LEN, UP_SHA, UP_DATA, UP_FIELDS };
 static const struct enr_field upload_fields[] = {
 	[UP_IMAGE] = {"image", ENR_UINT, false, 0, 0},
-	[UP_OFF] = {"off", ENR_UINT, false, 0, UINT32_MAX},
-	[UP_LEN] = {"len", ENR_UINT, false, 0, UINT32_MAX},
+	[UP_OFF] = {"off", ENR_UINT32, false, 0, ENR_ANY},
+	[UP_LEN] = {"len", ENR_UINT32, false, 0, ENR_ANY},
 	[UP_SHA] = {"sha", ENR_BYTES, false, 0, ENR_SHA256},
-	[UP_DATA] = {"data", ENR_BYTES, true, 0, UINT16_MAX},
+	[UP_DATA] = {"data", ENR_BYTES, true, 0, ENR_ANY},
 };
 
 static enum image_rc put_offset(const struct enr_images *im, struct enr_writer *w)
 {
 	enr_put_map(w, 1);
-	enr_put_text(w, "off");
-	enr_put_uint(w, im->got);
+	enr_entry_uint(w, "off", im->got);
 	return IMAGE_OK;
 }
 
@@ -305,8 +301,7 @@ static enum image_rc finish(struct enr_images *im, struct enr_writer *w)
 	if (!hash_slot(im->port, 1, im->len, sha))
 		return IMAGE_READ_FAILED;
 	enr_put_map(w, 2);
-	enr_put_text(w, "off");
-	enr_put_uint(w, im->got);
+	enr_entry_uint(w, "off", im->got);
 	put_flag(w, "match", memcmp(sha, im->sha, im->sha_len) == 0);
 	return IMAGE_OK;
 }
@@ -350,8 +345,7 @@ static enum image_rc upload(struct enr_images *im, const struct enr_value *v, st
 	}
 	if (!im->receiving) {
 		enr_put_map(w, 1);
-		enr_put_text(w, "off");
-		enr_put_uint(w, 0);
+		enr_entry_uint(w, "off", 0);
 		return IMAGE_OK;
 	}
 	return v[UP_OFF].num == im->got ? append(im, &v[UP_DATA], w) : put_offset(im, w);
@@ -362,12 +356,7 @@ static void put_refusal(struct enr_writer *w, enum image_rc rc)
 	w->len = 0;
 	w->over = false;
 	enr_put_map(w, 1);
-	enr_put_text(w, "err");
-	enr_put_map(w, 2);
-	enr_put_text(w, "group");
-	enr_put_uint(w, ENR_IMAGE_GROUP);
-	enr_put_text(w, "rc");
-	enr_put_uint(w, rc);
+	enr_put_error(w, ENR_IMAGE_GROUP, rc);
 }
 
 int enr_images_command(void *ctx, const struct enr_message *m, uint8_t *answer, size_t cap)

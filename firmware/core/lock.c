@@ -21,8 +21,7 @@ static enum enr_rc save_locked(struct enr_agent *a)
 static void put_state(struct enr_call *c)
 {
 	enr_put_map(c->w, 1);
-	enr_put_text(c->w, "state");
-	enr_put_uint(c->w, c->a->store.record.state);
+	enr_entry_uint(c->w, "state", c->a->store.record.state);
 }
 
 enum enr_rc enr_cmd_lock(struct enr_call *c)
@@ -50,8 +49,7 @@ enum enr_rc enr_cmd_challenge(struct enr_call *c)
 		a->challenged = true;
 	}
 	enr_put_map(c->w, 1);
-	enr_put_text(c->w, "nonce");
-	enr_put_bytes(c->w, a->nonce, sizeof a->nonce);
+	enr_entry_bytes(c->w, "nonce", a->nonce, sizeof a->nonce);
 	return ENR_OK;
 }
 

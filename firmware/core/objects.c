@@ -117,8 +117,7 @@ enum enr_rc enr_cmd_put(struct enr_call *c)
 		start(s, c);
 	rc = take(c, s, enr_staging(c->a, object));
 	enr_put_map(c->w, 1);
-	enr_put_text(c->w, "off");
-	enr_put_uint(c->w, s->got);
+	enr_entry_uint(c->w, "off", s->got);
 	return rc;
 }
 
@@ -153,10 +152,8 @@ enum enr_rc enr_cmd_get(struct enr_call *c)
 		return offset_refusal(c, len);
 	n = len - (uint32_t)off < enr_chunk(a) ? len - (uint32_t)off : enr_chunk(a);
 	enr_put_map(c->w, 3);
-	enr_put_text(c->w, "off");
-	enr_put_uint(c->w, off);
-	enr_put_text(c->w, "len");
-	enr_put_uint(c->w, len);
+	enr_entry_uint(c->w, "off", (size_t)off);
+	enr_entry_uint(c->w, "len", len);
 	enr_put_text(c->w, "data");
 	out = enr_put_bytes_room(c->w, n);
 	return out == NULL ? ENR_OK : read_object(a, object, (uint32_t)off, out, n);

@@ -6,7 +6,7 @@
 
 enum { ECHO = 0, RESET = 5, PARAMETERS = 6, INFO = 7 };
 enum { MGMT_INVALID = 3 };
-enum { OS_INVALID_FORMAT = 2 }; // of group 0, as in MCUmgr
+enum { OS_GROUP = 0, OS_INVALID_FORMAT = 2 }; // as in MCUmgr
 
 enum { FORMAT_MAX = 8 };
 
@@ -23,10 +23,8 @@ static void put_echo(struct enr_writer *w, const struct enr_value *d)
 static void put_parameters(const struct enr_agent *a, struct enr_writer *w)
 {
 	enr_put_map(w, 2);
-	enr_put_text(w, "buf_size");
-	enr_put_uint(w, a->cfg->buffer);
-	enr_put_text(w, "buf_count");
-	enr_put_uint(w, 1);
+	enr_entry_uint(w, "buf_size", a->cfg->buffer);
+	enr_entry_uint(w, "buf_count", 1);
 }
 
 // The text for one letter of a format as in uname(1), NULL for a letter that
@@ -52,12 +50,7 @@ static const char *os_text(const struct enr_config *cfg, uint8_t letter)
 static void put_invalid_format(struct enr_writer *w)
 {
 	enr_put_map(w, 1);
-	enr_put_text(w, "err");
-	enr_put_map(w, 2);
-	enr_put_text(w, "group");
-	enr_put_uint(w, 0);
-	enr_put_text(w, "rc");
-	enr_put_uint(w, OS_INVALID_FORMAT);
+	enr_put_error(w, OS_GROUP, OS_INVALID_FORMAT);
 }
 
 static void put_info(const struct enr_agent *a, struct enr_writer *w, const struct enr_value *format)

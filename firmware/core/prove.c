@@ -11,8 +11,7 @@ static enum enr_rc put_signature(struct enr_call *c, struct enr_bytes message)
 	enum enr_rc rc = enr_sign(c->a, message, &sig);
 
 	enr_put_map(c->w, 1);
-	enr_put_text(c->w, "sig");
-	enr_put_bytes(c->w, sig.data, sig.len);
+	enr_entry_bytes(c->w, "sig", sig.data, sig.len);
 	return rc;
 }
 

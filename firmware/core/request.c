@@ -68,9 +68,7 @@ enum enr_rc enr_cmd_csr(struct enr_call *c)
 	if (rc == ENR_OK)
 		rc = enr_sha256((struct enr_bytes){a->csr + sizeof a->csr - a->csr_len, a->csr_len}, sha);
 	enr_put_map(c->w, 2);
-	enr_put_text(c->w, "len");
-	enr_put_uint(c->w, a->csr_len);
-	enr_put_text(c->w, "sha");
-	enr_put_bytes(c->w, sha, sizeof sha);
+	enr_entry_uint(c->w, "len", a->csr_len);
+	enr_entry_bytes(c->w, "sha", sha, sizeof sha);
 	return rc;
 }

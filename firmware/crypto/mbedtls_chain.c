@@ -7,7 +7,6 @@
 #include <mbedtls/oid.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
-#include <psa/crypto.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -24,17 +23,18 @@ struct verifier {
 	uint8_t oid[9];
 	uint8_t oid_len;
 	mbedtls_md_type_t md;
-	psa_algorithm_t hash;
 	mbedtls_ecp_group_id curve; // MBEDTLS_ECP_DP_NONE: RSA
 };
 
 static const struct verifier verifiers[] = {
-	{"ES256", {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02}, 8, MBEDTLS_MD_SHA256, PSA_ALG_SHA_256,
+	{"ES256", {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02}, 8, MBEDTLS_MD_SHA256,
 	 MBEDTLS_ECP_DP_SECP256R1},
-	{"ES384", {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03}, 8, MBEDTLS_MD_SHA384, PSA_ALG_SHA_384,
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
+	{"ES384", {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03}, 8, MBEDTLS_MD_SHA384,
 	 MBEDTLS_ECP_DP_SECP384R1},
+#endif
 #ifdef MBEDTLS_RSA_C
-	{"RS256", {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b}, 9, MBEDTLS_MD_SHA256, PSA_ALG_SHA_256,
+	{"RS256", {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b}, 9, MBEDTLS_MD_SHA256,
 	 MBEDTLS_ECP_DP_NONE},
 #endif
 };
@@ -183,9 +183,11 @@ static bool is_listed(const char *name, const char *const *list)
 {
 	if (list == NULL)
 		return true;
-	while (*list != NULL && strcmp(*list, name) != 0)
-		list++;
-	return *list != NULL;
+	for (; *list != NULL; list++) {
+		if (same((struct enr_bytes){(const uint8_t *)*list, strlen(*list)}, (const uint8_t *)name, strlen(name)))
+			return true;
+	}
+	return false;
 }
 
 static const struct verifier *verifier_of(const struct cert *child, struct cert *issuer, const char *const *verify)
@@ -202,12 +204,11 @@ static const struct verifier *verifier_of(const struct cert *child, struct cert 
 static bool verified(const struct verifier *v, mbedtls_pk_context *pk, struct enr_bytes message,
 		     struct enr_bytes sig)
 {
+	const mbedtls_md_info_t *md = mbedtls_md_info_from_type(v->md);
 	uint8_t hash[48];
-	size_t n;
 
-	if (psa_hash_compute(v->hash, message.data, message.len, hash, sizeof hash, &n) != PSA_SUCCESS)
-		return false;
-	return mbedtls_pk_verify(pk, v->md, hash, n, sig.data, sig.len) == 0;
+	return mbedtls_md(md, message.data, message.len, hash) == 0 &&
+	       mbedtls_pk_verify(pk, v->md, hash, mbedtls_md_get_size(md), sig.data, sig.len) == 0;
 }
 
 // Whether issuer may issue certificates at all, with `below` of CAs under it.

@@ -1,24 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mbedtls backend (2.28 and 3.6): keys, signatures, hashes and random
-// numbers through the PSA Crypto API 1.0.
+// numbers. It calls the algorithms themselves: the PSA Crypto API around them,
+// with its key store, is 6 KB of code that an agent with one key does not need.
 #include "crypto.h"
 
 #include "../core/der.h"
 
-#include <mbedtls/pk.h>
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/md.h>
 #include <mbedtls/platform_util.h>
-#include <psa/crypto.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+#include <stdbool.h>
 #include <string.h>
 
-enum { ES256, ES384, ALGS };
+#if MBEDTLS_VERSION_MAJOR < 3
+#define MBEDTLS_PRIVATE(member) member
+#define mbedtls_sha256_starts mbedtls_sha256_starts_ret
+#define mbedtls_sha256_update mbedtls_sha256_update_ret
+#define mbedtls_sha256_finish mbedtls_sha256_finish_ret
+#endif
+
+enum {
+	ES256,
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
+	ES384,
+#endif
+	ALGS
+};
+enum { HALF_MAX = 48, HASH_MAX = 48 }; // bytes of a coordinate, of a digest
 
 // AlgorithmIdentifiers (RFC 5758, 3.2): no parameters.
 static const uint8_t ecdsa_sha256[] = {0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
 static const uint8_t ecdsa_sha384[] = {0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03};
+#endif
 
 static const struct enr_alg algs[ALGS] = {
 	{"ES256", 1, ecdsa_sha256, sizeof ecdsa_sha256},
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
 	{"ES384", 2, ecdsa_sha384, sizeof ecdsa_sha384},
+#endif
 };
 
 // A SubjectPublicKeyInfo up to the point (RFC 5480).
@@ -26,22 +48,25 @@ static const uint8_t spki_p256[] = {
 	0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
 	0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 };
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
 static const uint8_t spki_p384[] = {
 	0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
 	0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
 };
+#endif
 
 struct curve {
-	uint16_t bits;
-	psa_algorithm_t sign;
+	mbedtls_ecp_group_id id;
+	mbedtls_md_type_t md;
+	uint8_t half; // bytes of a private key, of a coordinate
 	struct enr_bytes spki_prefix;
 };
 
-// Deterministic ECDSA (RFC 6979): a weak random source cannot leak the key
-// through its signatures, and a repeated request gives the same bytes.
 static const struct curve curves[ALGS] = {
-	{256, PSA_ALG_DETERMINISTIC_ECDSA(PSA_ALG_SHA_256), {spki_p256, sizeof spki_p256}},
-	{384, PSA_ALG_DETERMINISTIC_ECDSA(PSA_ALG_SHA_384), {spki_p384, sizeof spki_p384}},
+	{MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_MD_SHA256, 32, {spki_p256, sizeof spki_p256}},
+#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
+	{MBEDTLS_ECP_DP_SECP384R1, MBEDTLS_MD_SHA384, 48, {spki_p384, sizeof spki_p384}},
+#endif
 };
 
 static const struct curve *curve_of(const struct enr_alg *alg)
@@ -61,157 +86,179 @@ void enr_wipe(void *data, size_t n)
 
 enum enr_rc enr_crypto_init(void)
 {
-	return psa_crypto_init() == PSA_SUCCESS ? ENR_OK : ENR_ENTROPY;
+	return ENR_OK;
 }
 
-// PSA's own random source.
-psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context, uint8_t *output,
-					     size_t output_size, size_t *output_length)
+// The random source as mbedtls calls it.
+static int fill(void *ctx, unsigned char *out, size_t n)
 {
-	(void)context;
-	*output_length = output_size;
-	return enr_port_random(output, output_size) == 0 ? PSA_SUCCESS : PSA_ERROR_INSUFFICIENT_ENTROPY;
+	(void)ctx;
+	return enr_port_random(out, n) == 0 ? 0 : MBEDTLS_ERR_ECP_RANDOM_FAILED;
 }
 
 enum enr_rc enr_random(uint8_t *out, size_t n)
 {
-	return psa_generate_random(out, n) == PSA_SUCCESS ? ENR_OK : ENR_ENTROPY;
+	return enr_port_random(out, n) == 0 ? ENR_OK : ENR_ENTROPY;
 }
 
-_Static_assert(sizeof(psa_hash_operation_t) <= sizeof(struct enr_hash), "enr_hash holds a PSA hash operation");
-_Static_assert(_Alignof(psa_hash_operation_t) <= _Alignof(struct enr_hash), "enr_hash is aligned for it");
+_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(struct enr_hash), "enr_hash holds a hash of mbedtls");
+_Static_assert(_Alignof(mbedtls_sha256_context) <= _Alignof(struct enr_hash), "enr_hash is aligned for it");
 
-static psa_hash_operation_t *operation(struct enr_hash *h)
+static mbedtls_sha256_context *context(struct enr_hash *h)
 {
-	return (psa_hash_operation_t *)(void *)h->state;
+	return (mbedtls_sha256_context *)(void *)h->state;
 }
 
 // A hash fails only when the library or its hardware does: to the station that
 // is a board whose storage cannot be trusted.
-static enum enr_rc hash_rc(psa_status_t status)
+static enum enr_rc hash_rc(int err)
 {
-	return status == PSA_SUCCESS ? ENR_OK : ENR_STORAGE;
+	return err == 0 ? ENR_OK : ENR_STORAGE;
 }
 
 enum enr_rc enr_hash_start(struct enr_hash *h)
 {
-	*operation(h) = psa_hash_operation_init();
-	return hash_rc(psa_hash_setup(operation(h), PSA_ALG_SHA_256));
+	mbedtls_sha256_init(context(h));
+	return hash_rc(mbedtls_sha256_starts(context(h), false));
 }
 
 enum enr_rc enr_hash_update(struct enr_hash *h, const uint8_t *data, size_t n)
 {
-	return n == 0 ? ENR_OK : hash_rc(psa_hash_update(operation(h), data, n));
+	return n == 0 ? ENR_OK : hash_rc(mbedtls_sha256_update(context(h), data, n));
 }
 
 enum enr_rc enr_hash_finish(struct enr_hash *h, uint8_t out[ENR_SHA256])
 {
-	size_t n;
+	int err = mbedtls_sha256_finish(context(h), out);
 
-	return hash_rc(psa_hash_finish(operation(h), out, ENR_SHA256, &n));
+	mbedtls_sha256_free(context(h));
+	return hash_rc(err);
 }
 
 void enr_hash_abort(struct enr_hash *h)
 {
-	psa_hash_abort(operation(h));
+	mbedtls_sha256_free(context(h));
 }
 
-static psa_key_attributes_t attributes(const struct enr_alg *alg, psa_key_usage_t usage)
+// Hashes a message; returns the digest's size, 0 when that failed.
+static size_t digest(mbedtls_md_type_t md, struct enr_bytes message, uint8_t out[HASH_MAX])
 {
-	psa_key_attributes_t attr = psa_key_attributes_init();
+	const mbedtls_md_info_t *info = mbedtls_md_info_from_type(md);
 
-	psa_set_key_type(&attr, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
-	psa_set_key_bits(&attr, curve_of(alg)->bits);
-	psa_set_key_algorithm(&attr, curve_of(alg)->sign);
-	psa_set_key_usage_flags(&attr, usage);
-	return attr;
+	return mbedtls_md(info, message.data, message.len, out) == 0 ? mbedtls_md_get_size(info) : 0;
 }
 
-static psa_status_t export_pair(const struct enr_alg *alg, psa_key_id_t id, struct enr_key *key,
-				struct enr_spki *spki)
+// A key pair of which mbedtls has group, private half d and public point Q.
+static int pair_start(mbedtls_ecdsa_context *k, mbedtls_ecp_group_id id)
 {
-	struct enr_bytes prefix = curve_of(alg)->spki_prefix;
-	psa_status_t status = psa_export_key(id, key->data, sizeof key->data, &key->len);
-	size_t point;
-
-	if (status != PSA_SUCCESS)
-		return status;
-	memcpy(spki->data, prefix.data, prefix.len);
-	status = psa_export_public_key(id, spki->data + prefix.len, sizeof spki->data - prefix.len, &point);
-	spki->len = prefix.len + point;
-	return status;
+	mbedtls_ecdsa_init(k);
+	return mbedtls_ecp_group_load(&k->MBEDTLS_PRIVATE(grp), id);
 }
 
 enum enr_rc enr_key_generate(const struct enr_alg *alg, struct enr_key *key, struct enr_spki *spki)
 {
-	psa_key_attributes_t attr = attributes(alg, PSA_KEY_USAGE_EXPORT);
-	psa_key_id_t id;
-	psa_status_t status;
+	const struct curve *c = curve_of(alg);
+	struct enr_bytes prefix = c->spki_prefix;
+	mbedtls_ecdsa_context k;
+	size_t point = 0;
+	int err = pair_start(&k, c->id);
+	mbedtls_ecp_group *group = &k.MBEDTLS_PRIVATE(grp);
 
-	if (psa_generate_key(&attr, &id) != PSA_SUCCESS)
-		return ENR_ENTROPY;
-	status = export_pair(alg, id, key, spki);
-	psa_destroy_key(id);
-	return status == PSA_SUCCESS ? ENR_OK : ENR_ENTROPY;
+	if (err == 0)
+		err = mbedtls_ecp_gen_keypair(group, &k.MBEDTLS_PRIVATE(d), &k.MBEDTLS_PRIVATE(Q), fill, NULL);
+	if (err == 0)
+		err = mbedtls_mpi_write_binary(&k.MBEDTLS_PRIVATE(d), key->data, c->half);
+	if (err == 0)
+		err = mbedtls_ecp_point_write_binary(group, &k.MBEDTLS_PRIVATE(Q), MBEDTLS_ECP_PF_UNCOMPRESSED, &point,
+						     spki->data + prefix.len, sizeof spki->data - prefix.len);
+	mbedtls_ecdsa_free(&k);
+	key->len = c->half;
+	memcpy(spki->data, prefix.data, prefix.len);
+	spki->len = prefix.len + point;
+	return err == 0 ? ENR_OK : ENR_ENTROPY;
 }
 
-// Turns r | s into an ECDSA-Sig-Value (RFC 3279, 2.2.3).
-static void encode_signature(struct enr_sig *sig, const uint8_t *raw, size_t half)
+// Turns r and s into an ECDSA-Sig-Value (RFC 3279, 2.2.3).
+static int encode_signature(struct enr_sig *sig, const mbedtls_mpi *r, const mbedtls_mpi *s, size_t half)
 {
-	uint8_t *end = sig->data + sizeof sig->data;
-	struct enr_der d = {.start = sig->data, .p = end};
+	const mbedtls_mpi *const numbers[] = {s, r}; // from the back
+	uint8_t der[ENR_SIG_MAX], *end = der + sizeof der, raw[HALF_MAX];
+	struct enr_der d = {.start = der, .p = end};
+	int err = 0;
 
-	enr_der_unsigned(&d, raw + half, half);
-	enr_der_unsigned(&d, raw, half);
+	for (int i = 0; err == 0 && i < 2; i++) {
+		err = mbedtls_mpi_write_binary(numbers[i], raw, half);
+		enr_der_unsigned(&d, raw, half);
+	}
 	enr_der_wrap(&d, ENR_DER_SEQUENCE, end);
 	sig->len = (size_t)(end - d.p);
-	memmove(sig->data, d.p, sig->len);
+	memcpy(sig->data, d.p, sig->len);
+	return err;
 }
 
+// Deterministic ECDSA (RFC 6979): a weak random source cannot leak the key
+// through its signatures, and a repeated request gives the same bytes. Random
+// numbers only blind the computation.
 enum enr_rc enr_key_sign(const struct enr_alg *alg, const struct enr_key *key, struct enr_bytes message,
 			 struct enr_sig *sig)
 {
-	psa_key_attributes_t attr = attributes(alg, PSA_KEY_USAGE_SIGN_MESSAGE);
-	uint8_t raw[2 * 48];
-	psa_key_id_t id;
-	psa_status_t status;
-	size_t n;
+	const struct curve *c = curve_of(alg);
+	uint8_t hash[HASH_MAX];
+	size_t n = digest(c->md, message, hash);
+	mbedtls_ecdsa_context k;
+	mbedtls_mpi r, s;
+	int err = pair_start(&k, c->id);
+	mbedtls_ecp_group *group = &k.MBEDTLS_PRIVATE(grp);
+	mbedtls_mpi *d = &k.MBEDTLS_PRIVATE(d);
 
-	// A key that storage gives back and PSA does not take is damaged storage.
-	if (psa_import_key(&attr, key->data, key->len, &id) != PSA_SUCCESS)
-		return ENR_STORAGE;
-	status = psa_sign_message(id, curve_of(alg)->sign, message.data, message.len, raw, sizeof raw, &n);
-	psa_destroy_key(id);
-	if (status == PSA_SUCCESS)
-		encode_signature(sig, raw, n / 2);
-	return status == PSA_SUCCESS ? ENR_OK : ENR_STORAGE;
+	mbedtls_mpi_init(&r);
+	mbedtls_mpi_init(&s);
+	if (err == 0)
+		err = mbedtls_mpi_read_binary(d, key->data, key->len);
+	// A key that storage gives back and that is none is damaged storage.
+	if (err == 0 && (n == 0 || key->len != c->half || mbedtls_ecp_check_privkey(group, d) != 0))
+		err = MBEDTLS_ERR_ECP_INVALID_KEY;
+	if (err == 0)
+		err = mbedtls_ecdsa_sign_det_ext(group, &r, &s, d, hash, n, c->md, fill, NULL);
+	if (err == 0)
+		err = encode_signature(sig, &r, &s, c->half);
+	mbedtls_mpi_free(&r);
+	mbedtls_mpi_free(&s);
+	mbedtls_ecdsa_free(&k);
+	return err == 0 ? ENR_OK : ENR_STORAGE;
+}
+
+// Reads the point of a P-256 key, and checks that it is on the curve.
+static int pair_read(mbedtls_ecdsa_context *k, const uint8_t spki[ENR_SPKI_P256])
+{
+	mbedtls_ecp_group *group = &k->MBEDTLS_PRIVATE(grp);
+	mbedtls_ecp_point *point = &k->MBEDTLS_PRIVATE(Q);
+	int err = pair_start(k, MBEDTLS_ECP_DP_SECP256R1);
+
+	if (err == 0)
+		err = mbedtls_ecp_point_read_binary(group, point, spki + sizeof spki_p256, ENR_SPKI_P256 - sizeof spki_p256);
+	return err == 0 ? mbedtls_ecp_check_pubkey(group, point) : err;
 }
 
 enum enr_rc enr_p256_check(const uint8_t spki[ENR_SPKI_P256])
 {
-	psa_key_attributes_t attr = psa_key_attributes_init();
-	psa_key_id_t id;
+	mbedtls_ecdsa_context k;
+	bool ok;
 
-	psa_set_key_type(&attr, PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1));
 	if (memcmp(spki, spki_p256, sizeof spki_p256) != 0)
 		return ENR_CHAIN;
-	if (psa_import_key(&attr, spki + sizeof spki_p256, ENR_SPKI_P256 - sizeof spki_p256, &id) != PSA_SUCCESS)
-		return ENR_CHAIN;
-	psa_destroy_key(id);
-	return ENR_OK;
+	ok = pair_read(&k, spki) == 0;
+	mbedtls_ecdsa_free(&k);
+	return ok ? ENR_OK : ENR_CHAIN;
 }
 
 enum enr_rc enr_p256_verify(const uint8_t spki[ENR_SPKI_P256], struct enr_bytes message, struct enr_bytes sig)
 {
-	uint8_t hash[ENR_SHA256], *p = (uint8_t *)(uintptr_t)spki; // mbedtls only reads through it
-	mbedtls_pk_context pk;
-	size_t n;
-	bool ok;
+	uint8_t hash[HASH_MAX];
+	size_t n = digest(MBEDTLS_MD_SHA256, message, hash);
+	mbedtls_ecdsa_context k;
+	bool ok = pair_read(&k, spki) == 0 && n > 0 && mbedtls_ecdsa_read_signature(&k, hash, n, sig.data, sig.len) == 0;
 
-	mbedtls_pk_init(&pk);
-	ok = mbedtls_pk_parse_subpubkey(&p, spki + ENR_SPKI_P256, &pk) == 0 &&
-	     psa_hash_compute(PSA_ALG_SHA_256, message.data, message.len, hash, sizeof hash, &n) == PSA_SUCCESS &&
-	     mbedtls_pk_verify(&pk, MBEDTLS_MD_SHA256, hash, sizeof hash, sig.data, sig.len) == 0;
-	mbedtls_pk_free(&pk);
+	mbedtls_ecdsa_free(&k);
 	return ok ? ENR_OK : ENR_NOT_AUTHORISED;
 }

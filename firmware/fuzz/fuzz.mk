@@ -38,11 +38,11 @@ $(FUZZ_TARGETS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/fuzz/fuzz/%.o $(FUZZ_OBJE
 	@$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^
 
 # mbedtls is instrumented too: it is what reads an attacker's certificates.
-$(FUZZ_LIB): $(MBEDTLS)/library/psa_crypto.c
+$(FUZZ_LIB): $(MBEDTLS)/library/x509_crt.c
 	@$(MAKE) --no-print-directory -j$$(nproc) -f mbedtls.mk CC=$(FUZZ_CC) LIB=$@ SRC=$(MBEDTLS)/library \
 		FILES="$(MB_FILES)" CFLAGS="-std=c11 -w $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -Icrypto -I$(MBEDTLS)/include"
 
-$(OUT)/fuzz/%.o: %.c | $(MBEDTLS)/library/psa_crypto.c
+$(OUT)/fuzz/%.o: %.c | $(MBEDTLS)/library/x509_crt.c
 	@mkdir -p $(@D)
 	@echo "CC $<"
 	@$(FUZZ_CC) $(wordlist 2,99,$(COMPILE)) -Wno-sign-conversion $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -o $@ $<

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "board.h"
 
-#include <psa/crypto.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/md.h>
 #include <string.h>
 
 static uint64_t random_state = 1;
@@ -175,10 +176,7 @@ void board_power(struct board *b, long steps)
 
 void sha256(struct enr_bytes data, uint8_t out[32])
 {
-	size_t n;
-	psa_status_t status = psa_hash_compute(PSA_ALG_SHA_256, data.data, data.len, out, 32, &n);
-
-	CHECK(status == PSA_SUCCESS && n == 32, "hash: %d", (int)status);
+	CHECK(mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), data.data, data.len, out) == 0, "hash");
 }
 
 void board_put(struct board *b, const char *obj, struct enr_bytes data)
@@ -195,25 +193,37 @@ void board_put(struct board *b, const char *obj, struct enr_bytes data)
 	}
 }
 
+static int random_bytes(void *ctx, unsigned char *out, size_t n)
+{
+	(void)ctx;
+	return enr_port_random(out, n);
+}
+
 void board_set_key(struct board *b, const uint8_t d[32], struct enr_spki *spki)
 {
 	static const uint8_t prefix[] = {
 		0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
 		0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 	};
-	psa_key_attributes_t attr = psa_key_attributes_init();
 	struct enr_source sources[ENR_PARTS] = {{0}};
 	struct enr_record record = {.state = ENR_KEYED, .alg = 1};
+	mbedtls_ecp_group group;
+	mbedtls_ecp_point public;
+	mbedtls_mpi private;
 	size_t point;
-	psa_key_id_t id;
 
-	psa_set_key_type(&attr, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
-	CHECK(psa_import_key(&attr, d, 32, &id) == PSA_SUCCESS, "the scalar is no key");
+	mbedtls_ecp_group_init(&group);
+	mbedtls_ecp_point_init(&public);
+	mbedtls_mpi_init(&private);
 	memcpy(spki->data, prefix, sizeof prefix);
-	CHECK(psa_export_public_key(id, spki->data + sizeof prefix, sizeof spki->data - sizeof prefix, &point) ==
-		      PSA_SUCCESS,
-	      "the key has no public half");
-	psa_destroy_key(id);
+	CHECK(mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1) == 0 && mbedtls_mpi_read_binary(&private, d, 32) == 0 &&
+		      mbedtls_ecp_mul(&group, &public, &private, &group.G, random_bytes, NULL) == 0 &&
+		      mbedtls_ecp_point_write_binary(&group, &public, MBEDTLS_ECP_PF_UNCOMPRESSED, &point,
+						     spki->data + sizeof prefix, sizeof spki->data - sizeof prefix) == 0,
+	      "the scalar is no key");
+	mbedtls_ecp_group_free(&group);
+	mbedtls_ecp_point_free(&public);
+	mbedtls_mpi_free(&private);
 	spki->len = sizeof prefix + point;
 	sources[ENR_PART_KEY] = (struct enr_source){.data = d, .len = 32};
 	sources[ENR_PART_SPKI] = (struct enr_source){.data = spki->data, .len = (uint32_t)spki->len};

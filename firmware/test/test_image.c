@@ -142,7 +142,7 @@ static void rig_check(const struct rig *r)
 		CHECK(r->slots.data[0][SLOT + i] == 0xee && r->slots.data[1][SLOT + i] == 0xee, "byte %d behind a slot", i);
 }
 
-static const struct enr_field off_field[] = {{"off", ENR_UINT, true, 0, UINT32_MAX}, {"match", ENR_BOOL, false, 0, 0}};
+static const struct enr_field off_field[] = {{"off", ENR_UINT, true, 0, ENR_ANY}, {"match", ENR_BOOL, false, 0, 0}};
 
 // The rc in an answer of group 1, 100 + rc for one of the transport, 0 for none.
 static int image_rc(const struct board *b)

@@ -15,11 +15,11 @@
 #define MBEDTLS_SHA512_SMALLER
 #define MBEDTLS_ECP_WINDOW_SIZE 2
 #define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#define MBEDTLS_NO_UDBL_DIVISION // that of 64 bits is 700 bytes of libgcc
 
 #include "../../crypto/mbedtls_options.h"
 
 #undef MBEDTLS_RSA_C
 #undef MBEDTLS_PKCS1_V15
-#undef MBEDTLS_PK_WRITE_C
 
 #endif

@@ -10,7 +10,8 @@ ARM := arm-none-eabi-
 MPS2_ELF := $(OUT)/agent-mps2$(if $(MEASURE),-measure).elf
 MPS2_OBJ := $(OUT)/mps2$(if $(MEASURE),-measure)
 MPS2_CPU := -mcpu=cortex-m3 -mthumb
-MPS2_FLAGS := $(MPS2_CPU) -Os -g -ffunction-sections -fdata-sections
+# Objects hold code besides what the linker optimises, for make sizes.
+MPS2_FLAGS := $(MPS2_CPU) -Os -g -ffunction-sections -fdata-sections -flto=1 -flto-partition=one -ffat-lto-objects
 MPS2_KEY = $(shell { $(ARM)gcc --version; echo $(MPS2_FLAGS); cat port/mps2/mbedtls_options.h port/mps2/heap.h crypto/mbedtls_options.h; } \
 	2>/dev/null | cksum | cut -d' ' -f1)
 MPS2_LIB := $(CACHE)/mps2-$(MPS2_KEY)/libmbedtls.a
@@ -35,12 +36,12 @@ arm-compiler:
 	@command -v $(ARM)gcc >/dev/null || \
 		{ echo "$(ARM)gcc is missing: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi" >&2; exit 1; }
 
-$(MPS2_LIB): $(MBEDTLS)/library/psa_crypto.c | arm-compiler
+$(MPS2_LIB): $(MBEDTLS)/library/x509_crt.c | arm-compiler
 	@$(MAKE) --no-print-directory -j$$(nproc) -f mbedtls.mk LIB=$@ SRC=$(MBEDTLS)/library \
-		FILES="$(MB_FILES)" CC=$(ARM)gcc AR=$(ARM)ar \
+		FILES="$(MB_FILES)" CC=$(ARM)gcc AR=$(ARM)gcc-ar \
 		CFLAGS="-std=c11 -w $(MPS2_FLAGS) -Iport/mps2 -Icrypto -I$(MBEDTLS)/include"
 
-$(MPS2_OBJ)/%.o: %.c Makefile port/mps2/mps2.mk | $(MBEDTLS)/library/psa_crypto.c arm-compiler
+$(MPS2_OBJ)/%.o: %.c Makefile port/mps2/mps2.mk | $(MBEDTLS)/library/x509_crt.c arm-compiler
 	@mkdir -p $(@D)
 	@echo "CC $< (Cortex-M3)"
 	@$(ARM)gcc -std=c11 $(WARN) -Iport/mps2 $(IMAGES) $(INCLUDE) -MMD -MP -c $(MPS2_FLAGS) $(if $(MEASURE),-DMEASURE) -o $@ $<

@@ -61,7 +61,13 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 		a.endOf(ctx, e)
 	case record.KindCRL:
 		a.list(ctx, e)
+	case record.KindCAVerify:
+		a.own(ctx, e)
 	case record.KindCA:
+		if b.Action == "certified" {
+			a.own(ctx, e)
+			return
+		}
 		a.authority(ctx, e)
 		a.gather(ctx, e)
 	}

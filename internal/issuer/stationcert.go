@@ -96,6 +96,13 @@ func ManifestStation(c *x509.Certificate) (string, error) {
 	return c.URIs[0].Opaque, nil
 }
 
+// IsVerification says whether a certificate can be nothing but a cloud's proof:
+// no device, no manifest key, no issuer.
+func IsVerification(c *x509.Certificate) bool {
+	return !c.IsCA && c.KeyUsage == x509.KeyUsageContentCommitment && len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 1 &&
+		c.UnknownExtKeyUsage[0].Equal(documentSigning) && len(c.URIs)+len(c.DNSNames)+len(c.EmailAddresses)+len(c.IPAddresses) == 0
+}
+
 // certifyOwn makes one of the two. As with a device's, the bytes to be signed
 // are made and looked at with a throw-away key before the issuer's is touched.
 func (i *Issuer) certifyOwn(ctx context.Context, t *x509.Certificate, public crypto.PublicKey) (*Certificate, error) {

@@ -83,6 +83,9 @@ func TestStationCertificatesAreNoDevices(t *testing.T) {
 		if !manifest.Parsed.NotAfter.Equal(w.intermediate.NotAfter) {
 			t.Errorf("manifest key until %s, its issuer until %s", manifest.Parsed.NotAfter, w.intermediate.NotAfter)
 		}
+		if !issuer.IsVerification(proof.Parsed) || issuer.IsVerification(manifest.Parsed) || issuer.IsVerification(w.intermediate) {
+			t.Error("proofs are not told from other certificates")
+		}
 		if _, err := issuer.ManifestStation(proof.Parsed); err == nil {
 			t.Error("a proof passes for a manifest key")
 		}

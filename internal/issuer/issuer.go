@@ -156,10 +156,18 @@ func (i *Issuer) Prepare(p *Profile, r *Request, u Unit) (*Draft, error) {
 	if err := p.accepts(r, u); err != nil {
 		return nil, err
 	}
-	template, err := i.template(p, r, u)
+	template, err := i.template(p, r)
+	if err == nil {
+		err = p.fill(template, u)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return i.draft(p, r, template)
+}
+
+// draft makes and lints what is to be signed.
+func (i *Issuer) draft(p *Profile, r *Request, template *x509.Certificate) (*Draft, error) {
 	parent := &x509.Certificate{
 		RawSubject:   i.chain[0].RawSubject,
 		SubjectKeyId: i.chain[0].SubjectKeyId,
@@ -205,8 +213,8 @@ func (p *Profile) accepts(r *Request, u Unit) error {
 	return nil
 }
 
-// template fills everything a device's certificate says.
-func (i *Issuer) template(p *Profile, r *Request, u Unit) (*x509.Certificate, error) {
+// template fills everything a device's certificate says, but for whom it is.
+func (i *Issuer) template(p *Profile, r *Request) (*x509.Certificate, error) {
 	notBefore, notAfter, err := i.validity(p)
 	if err != nil {
 		return nil, err
@@ -217,13 +225,12 @@ func (i *Issuer) template(p *Profile, r *Request, u Unit) (*x509.Certificate, er
 	}
 	// basicConstraints is left out: RFC 5280 4.2.1.9 wants it of issuers only,
 	// and a certificate without it is none.
-	t := &x509.Certificate{
+	return &x509.Certificate{
 		SerialNumber: serial, NotBefore: notBefore, NotAfter: notAfter,
 		SignatureAlgorithm: i.scheme.algorithm,
 		KeyUsage:           p.base.keyUsage, ExtKeyUsage: p.base.extUsage,
 		SubjectKeyId: KeyIdentifier(r.rawSPKI),
-	}
-	return t, p.fill(t, u)
+	}, nil
 }
 
 // validity lays a lifetime from now, backdated, inside that of every issuer.

@@ -36,6 +36,7 @@ type Request struct {
 	public       crypto.PublicKey
 	alg, cn, sn  string
 	r            []byte
+	names        []nameValue // of the subject; of a renewal only
 }
 
 // DER returns a copy of the request as it was received.

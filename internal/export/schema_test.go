@@ -4,11 +4,17 @@ package export_test
 
 import (
 	"bytes"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"provisioning.example/station/internal/export"
+	"provisioning.example/station/internal/record"
 )
 
 // schema is what a vendor documents, as JSON Schema. The files say where it is
@@ -63,6 +69,36 @@ func TestSchemasRefuse(t *testing.T) {
 	} {
 		if err := against(schema(t, name), []byte(text)); err == nil || !strings.Contains(err.Error(), "validat") {
 			t.Errorf("%s takes %s: %v", name, text, err)
+		}
+	}
+}
+
+// TestReadmesHaveCommands: every block of commands is what a shell can read, and
+// names only files that are there.
+func TestReadmesHaveCommands(t *testing.T) {
+	w := newWorldWith(t, "sn-1")
+	w.pass(terms{serial: "sn-2", retired: true})
+	w.happens(w.pass(terms{serial: "sn-3"}), record.KindRevoked)
+	for _, format := range []string{"aws", "azure"} {
+		dir, _ := w.pack(format, func(o *export.PackOptions) { o.Azure.Individual = true })
+		text := string(read(t, dir, "README.md"))
+		blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(text, -1)
+		if len(blocks) < 4 || strings.Count(text, "```") != 2*len(blocks) {
+			t.Errorf("%s: %d blocks of commands", format, len(blocks))
+		}
+		var script strings.Builder
+		for _, b := range blocks {
+			script.WriteString(b[1])
+		}
+		c := exec.Command("sh", "-n")
+		c.Stdin = strings.NewReader(script.String())
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%s: sh: %s", format, out)
+		}
+		for _, m := range regexp.MustCompile(`(?:file://|--certificate-path |--path |--body @|< )([a-z0-9-]+\.[a-z]+)`).FindAllStringSubmatch(script.String(), -1) {
+			if m[1] != "verification.pem" && !slices.Contains(names(dir), m[1]) {
+				t.Errorf("%s: the commands use %s, which is not in the pack", format, m[1])
+			}
 		}
 	}
 }

@@ -81,8 +81,12 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 	}
 	seats := newSeats(b.home.cfg.bound(), 0)
 	numbers := seats.seatAll(boards)
+	cfg.Slots = slices.Max(numbers)
+	if err := onThisBench(cfg.Units, max(cfg.Slots, b.home.cfg.Slots)); err != nil {
+		return err
+	}
 	show := newProgress(c.OutOrStdout(), c.ErrOrStderr(), g.json, numbers)
-	cfg.Slots, cfg.Observe = slices.Max(numbers), show.event
+	cfg.Observe = show.event
 	st, err := b.station(ctx, cfg)
 	if err != nil {
 		return err
@@ -135,6 +139,18 @@ func (b *bench) loadUnits(ctx context.Context, path string) (*provision.Units, e
 		return nil, unfit(failed, "see: station ledger verify")
 	}
 	return u, nil
+}
+
+// onThisBench refuses a list with slots that the bench does not have: their
+// units would never be found.
+func onThisBench(u *provision.Units, slots int) error {
+	if u == nil {
+		return nil
+	}
+	if err := u.Within(slots); err != nil {
+		return usage(err, "mend the list, or slots in station.toml; nothing was provisioned")
+	}
+	return nil
 }
 
 // missing are the named ports that are not there.

@@ -231,6 +231,10 @@ func TestUnitsList(t *testing.T) {
 	if code, _, errs := p.do(p.batchArgs(ports, "--units", p.path("bad.csv"))...); code != exitUsage || !strings.Contains(errs, "bad.csv:3: ") {
 		t.Errorf("a wrong list: exit %d, %s", code, errs)
 	}
+	p.write("far.csv", "serial,slot\nSN-1,8\nSN-2,9\n")
+	if code, _, errs := p.do(p.batchArgs(ports, "--units", p.path("far.csv"))...); code != exitUsage || !strings.Contains(errs, "far.csv:3: slot 9: this bench has slots 1 to 8") {
+		t.Errorf("a list with a slot that is not there: exit %d, %s", code, errs)
+	}
 	if n := p.count(record.KindBegun); n != 0 {
 		t.Errorf("%d units were begun with a wrong list", n)
 	}

@@ -51,6 +51,9 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		cfg := provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports)), Units: units}
+		if err := onThisBench(units, cfg.Slots); err != nil {
+			return err
+		}
 		return openWindow(c.Context(), b, f, cfg, g.lookout(f.ports, b.product))
 	}
 }

@@ -161,6 +161,17 @@ func (u *Units) Fits(profile *issuer.Profile) error {
 	return nil
 }
 
+// Within tells whether every slot that the list names is one of the bench's, 1
+// to slots. The error names file and line.
+func (u *Units) Within(slots int) error {
+	for _, row := range u.rows {
+		if row.Slot > slots {
+			return fmt.Errorf("%s:%d: slot %d: this bench has slots 1 to %d", u.path, row.line, row.Slot, slots)
+		}
+	}
+	return nil
+}
+
 // Len is the number of rows.
 func (u *Units) Len() int { return len(u.rows) }
 

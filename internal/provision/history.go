@@ -168,7 +168,7 @@ func (r *run) adopt(ctx context.Context) error {
 	if err != nil {
 		return &fault{"F-RECORD-04", fmt.Errorf("read certificate %s: %w", r.history.issued.CertSerial, err)}
 	}
-	chain, err := r.st.chainOf(ctx, der, r.history.issued.IssuerKey, r.history.at)
+	chain, err := chainOf(ctx, r.st.cfg.Reader, r.st.cfg.Issuer, der, r.history.issued.IssuerKey, r.history.at)
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,8 @@ import (
 // ledger; what stands between it and the root is looked for in the chain that
 // is installed. A certificate whose chain does not hold, or that ends at
 // another root than the station's, gives F-ISSUE-09.
-func (st *Station) chainOf(ctx context.Context, leaf []byte, issuerKey string, at int64) ([][]byte, error) {
-	now := st.cfg.Issuer
-	by, err := st.intermediate(ctx, issuerKey, at)
+func chainOf(ctx context.Context, r *reader.Reader, now *issuer.Issuer, leaf []byte, issuerKey string, at int64) ([][]byte, error) {
+	by, err := intermediate(ctx, r, issuerKey, at)
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +42,8 @@ func (st *Station) chainOf(ctx context.Context, leaf []byte, issuerKey string, a
 
 // intermediate is the certificate for an issuer's key that was installed last
 // before a place in the ledger; nil when none was put on record there.
-func (st *Station) intermediate(ctx context.Context, issuerKey string, at int64) (*x509.Certificate, error) {
-	entries, err := st.cfg.Reader.EntriesOf(ctx, reader.Query{Kinds: []string{record.KindCA}})
+func intermediate(ctx context.Context, r *reader.Reader, issuerKey string, at int64) (*x509.Certificate, error) {
+	entries, err := r.EntriesOf(ctx, reader.Query{Kinds: []string{record.KindCA}})
 	if err != nil {
 		return nil, &fault{"F-RECORD-04", fmt.Errorf("look for issuer %.16s: %w", issuerKey, err)}
 	}
@@ -57,7 +56,7 @@ func (st *Station) intermediate(ctx context.Context, issuerKey string, at int64)
 	if digest == "" {
 		return nil, nil
 	}
-	der, err := st.cfg.Reader.Blob(ctx, digest)
+	der, err := r.Blob(ctx, digest)
 	if err != nil {
 		return nil, &fault{"F-RECORD-04", fmt.Errorf("read issuer %.16s: %w", issuerKey, err)}
 	}

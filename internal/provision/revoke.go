@@ -23,6 +23,8 @@ type Desk struct {
 	Operator string
 	Software string
 	Now      func() time.Time // nil: time.Now
+
+	testOnlyCommitted func(point string) // as in Station
 }
 
 // Why is the reason for what cannot be taken back, and who approved it.

@@ -44,6 +44,7 @@ type world struct {
 	dial    func(ctx context.Context, port string) (smp.Stream, error)
 	station *provision.Station
 	units   *provision.Units
+	lastCSR []byte
 	profile *issuer.Profile // nil: mtls
 	jobs    int
 	fit     func() error

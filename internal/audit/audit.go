@@ -89,6 +89,9 @@ type Report struct {
 	TPM          []string // what is known of the TPM, for each intermediate that was installed
 	Revocations  int64    // certificates of units that were revoked
 	Lists        int64    // revocation lists
+	Seals        int64    // by the TPM's counter
+	Certified    int64    // of these, with the TPM's own signed word
+	Unsealed     int64    // entries after the last seal: what a roll-back could hide from who has only this ledger
 	Unlisted     int64    // revoked certificates that no list names yet
 	Wrong        int64    // findings, counted
 	Findings     []Finding
@@ -118,6 +121,9 @@ func (r *Report) Verdict() string {
 	}
 	if r.Uncovered > 0 {
 		content += fmt.Sprintf("; the last %d entries are not covered by a checkpoint yet", r.Uncovered)
+	}
+	if r.Seals > 0 {
+		content += fmt.Sprintf("; %d seals, %d certified by the TPM, %d entries after the last", r.Seals, r.Certified, r.Unsealed)
 	}
 	switch {
 	case r.TPMProven:

@@ -28,6 +28,7 @@ type ceremonial struct {
 	challenge *ceremony.Challenge
 	answer    *ceremony.Answer
 	signed    *authority.Signed
+	counter   counter
 }
 
 func newOffline(t *testing.T) *authority.Root {
@@ -68,11 +69,12 @@ func newCeremonial(t *testing.T) *ceremonial {
 			t.Fatal(err)
 		}
 	}
-	evidence, err := authority.ReadEvidence(t.Context(), chip, keys, nil)
+	c := &ceremonial{offline: newOffline(t), counter: newCounter(t, chip)}
+	name := c.counter.Ref().Name
+	evidence, err := authority.ReadEvidence(t.Context(), chip, keys, name[:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &ceremonial{offline: newOffline(t)}
 	if c.request, err = authority.Request(t.TempDir(), authority.RequestConfig{
 		Origin: record.Origin{Station: "ulm/st-07", Epoch: 1}, CA: signers["ca"], Checkpoint: signers["checkpoint"], Evidence: evidence,
 	}); err != nil {
@@ -95,6 +97,9 @@ func (c *ceremonial) found(t *testing.T, checkpoint crypto.Signer) {
 	c.world = &world{t: t, root: c.offline.Certificate(), serial: 1 << 60, config: ledger.Config{
 		Path: filepath.Join(t.TempDir(), "ledger.db"), Origin: origin, Signer: checkpoint,
 	}}
+	if c.counter.Counter != nil {
+		c.config.Counter, c.config.Seal = c.counter, record.Body{Operator: "op-17", Software: "test"}
+	}
 	if err := ledger.Create(t.Context(), c.config); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +223,7 @@ func TestRevokedAuthority(t *testing.T) {
 	}
 	list := revoked(after)
 	a.Lists = append(a.Lists, list)
-	if r := c.verify(a); !r.OK() || !strings.Contains(r.Verdict(), "; REVOKED: CN=ulm/st-07 CA ") {
+	if r := c.verify(a); !r.OK() || !strings.Contains(r.Verdict(), "; REVOKED: CN=ulm/st-07 CA ") || !strings.HasSuffix(r.Verdict(), "reason keyCompromise") {
 		t.Errorf("named by a list of the auditor's: %s", r.Verdict())
 	}
 	// The station's own ledger tells it too.

@@ -21,6 +21,7 @@ type walker struct {
 	nextCheckpoint func() (record.StoredCheckpoint, error, bool)
 	pending        *record.StoredCheckpoint // the next one, not compared yet
 	covered        int64                    // entries of this epoch under its newest checkpoint
+	seals          seals                    // of this epoch
 	note           string                   // digest of that
 	before         ended
 	nextNode       func() (record.StoredNode, error, bool)
@@ -93,7 +94,11 @@ func (w *walker) meaning(e record.Entry) {
 	if e.Epoch > 1 && e.Seq == 1 {
 		w.succeeds(e)
 	}
+	if body.Kind == record.KindSeal {
+		w.seal(e)
+	}
 	w.follow(w.ctx, e)
+	w.meet()
 	for _, what := range w.claims.Apply(e) {
 		w.wrong(e.Epoch, e.Seq, "claim", "%s", what)
 	}
@@ -106,6 +111,7 @@ func (w *walker) begin(epoch int) error {
 		return err
 	}
 	w.remember()
+	w.seals = seals{}
 	w.epoch, w.seq, w.tree, w.covered, w.origin, w.lostNodes = epoch, 0, frontier{}, 0, record.Origin{}, false
 	w.stopNodes()
 	if stored, ok := w.source.(Derived); ok {
@@ -126,7 +132,16 @@ func (w *walker) end() error {
 	}
 	w.compareKnown(true)
 	if w.epoch > 0 {
-		w.report.Uncovered = w.seq - w.covered
+		w.report.Uncovered, w.report.Unsealed = w.seq-w.covered, 0
+		if s := w.seals; s.nv != 0 {
+			w.report.Unsealed = w.seq - s.seq
+			if s.certified {
+				w.report.Unsealed--
+			}
+			if s.certified && w.seq == s.seq+1 && w.covered == s.seq {
+				w.report.Uncovered = 0 // the TPM's word for the seal is signed by itself
+			}
+		}
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ test-c:
 test-go:
 	CGO_ENABLED=0 $(GO) build ./internal/audit ./internal/record ./internal/attest
 	set -e; out=$$(mktemp); trap 'rm -f $$out' EXIT; \
-	{ $(GO) test -json -race $(if $(CI),-count=1) ./internal/... ./ui/... || true; $(GO) test -json $(if $(CI),-count=1) ./cmd/... ./firmware/... || true; } > $$out; \
+	{ $(GO) test -json -race $(if $(CI),-count=1) ./internal/... ./ui/... || true; $(GO) test -json $(if $(CI),-count=1) ./cmd/... ./firmware/... || true; (cd bench && $(GO) test -json $(if $(CI),-count=1) ./second) || true; } > $$out; \
 	$(GO) run ./.ci/testsum -skips .ci/skips.txt < $$out
 
 # Every fuzz target, in Go and in C, for its executions in docs/fuzzing.md.

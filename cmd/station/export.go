@@ -247,6 +247,8 @@ func (f *exportFlags) report(c *cobra.Command, g *globals, res export.Result) er
 			fmt.Fprintf(w, ", %d left out (skipped.jsonl)", res.Skipped)
 		}
 		fmt.Fprintf(w, ", SHA-256 of SHA256SUMS %s\nnext: %s\n", res.SHA256, filepath.Join(f.out, "README.md"))
+	case f.format == "c-header":
+		fmt.Fprintf(w, "%d bytes, SHA-256 %s\n", res.Bytes, res.SHA256)
 	case f.pack():
 		fmt.Fprintf(w, "%d units, %d bytes, SHA-256 %s\n", res.Rows, res.Bytes, res.SHA256)
 	default:

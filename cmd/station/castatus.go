@@ -102,7 +102,7 @@ func showStatus(c *cobra.Command, s *authority.Status) {
 		show("checkpoint", in.Checkpoint)
 	}
 	for _, l := range in.CRLs {
-		fmt.Fprintf(w, "%-12s %s\n", "revoked", listWords(l))
+		fmt.Fprintf(w, "%-12s %s\n", "list", listWords(l))
 	}
 	for _, r := range s.Remarks {
 		fmt.Fprintln(w, r)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"provisioning.example/station/internal/audit/ceremony"
+	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/record"
 )
 
@@ -199,7 +200,7 @@ func (a *auditor) judgeRevoked() {
 			seen[string(c.Raw)] = true
 			back = append(back, taken{c, at})
 			a.report.RevokedAuthorities = append(a.report.RevokedAuthorities,
-				fmt.Sprintf("%s, serial %s, since %s, reason %d", c.Subject, hexSerial(c), at.UTC().Format(time.RFC3339), reason))
+				fmt.Sprintf("%s, serial %s, since %s, reason %s", c.Subject, hexSerial(c), at.UTC().Format(time.RFC3339), reasonName(reason)))
 		}
 	}
 	for _, t := range back {
@@ -209,6 +210,15 @@ func (a *auditor) judgeRevoked() {
 			a.wrong(last.epoch, last.seq, "certificate", "is signed by %s after that was revoked at %s", t.cert.Subject, t.at.UTC().Format(time.RFC3339))
 		}
 	}
+}
+
+func reasonName(code int) string {
+	for _, r := range issuer.RevocationReasons() {
+		if r.Code == code {
+			return r.Name
+		}
+	}
+	return fmt.Sprintf("code %d", code)
 }
 
 // revoked looks a certificate up in the lists that by signed.

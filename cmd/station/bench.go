@@ -36,6 +36,7 @@ type bench struct {
 	ledger  *ledger.Ledger
 	reader  *reader.Reader
 	who     string // id of the operator
+	accept  *acceptance
 	role    operator.Role
 	locked  *[]string   // who was locked by wrong PINs and is not on record yet
 	signed  bool        // the login is on record, and a logout will be due
@@ -57,7 +58,7 @@ func openBare(g *globals) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bench{home: h, log: log, who: g.who(), locked: &g.locked}, h.acquire()
+	return &bench{home: h, log: log, who: g.who(), locked: &g.locked, accept: g.accept}, h.acquire()
 }
 
 // openLedger opens a home for work on its ledger: lock, TPM, checkpoint key.
@@ -104,18 +105,23 @@ func (b *bench) openLedger(ctx context.Context) error {
 	if err != nil {
 		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? if it was replaced or cleared: station handover")
 	}
+	powered, resets, wrong, err := b.judgeClock(ctx)
+	if err != nil {
+		return err
+	}
 	b.ledger, err = ledger.Open(ctx, ledger.Config{Path: h.ledgerPath(), Origin: h.origin(), Signer: signer, Log: b.log})
 	if err != nil {
 		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
 	}
 	b.reader = b.ledger.Reader()
-	if err := provision.CheckClock(ctx, b.reader); err != nil {
-		return unfit(err, "see: station doctor") // before this run's own entries say what time it is
+	if err := b.noteClock(ctx, powered, wrong); err != nil {
+		return err
 	}
 	i := b.tpm.Info()
 	err = b.note(ctx, record.Body{
 		Kind: record.KindStart, TPM: tpmName(i),
 		Simulated: i.Simulated, ConfigDigest: h.digest, Origin: h.origin(),
+		TPMClock: int64(powered.Milli), TPMResets: int64(resets),
 	})
 	b.started = err == nil
 	return err

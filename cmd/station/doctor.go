@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/authority"
-	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/port"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/tpm"
@@ -178,23 +177,6 @@ func lookKeys(ctx context.Context, x *examination) finding {
 // noPIN is for looking at a key without using it.
 func noPIN() ([]byte, error) { return nil, errors.New("the PIN was not asked for") }
 
-func lookClock(ctx context.Context, x *examination) finding {
-	r, err := reader.Open(ctx, x.home.ledgerPath())
-	if err != nil {
-		return warn("see the ledger's line", "no ledger to compare with")
-	}
-	defer r.Close()
-	last, err := provision.LastEntry(ctx, r)
-	if err != nil {
-		return warn("see the ledger's line", "no ledger to compare with")
-	}
-	if x.now.Before(last.Add(-provision.MaxClockJump)) {
-		return stop("set the clock", "it shows %s, the ledger's last entry is of %s",
-			x.now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
-	}
-	return ok("%s UTC", x.now.UTC().Format(time.DateTime))
-}
-
 func lookDisk(_ context.Context, x *examination) finding {
 	free, err := freeMiB(x.home.dir)
 	if err != nil {
@@ -249,15 +231,25 @@ func lookCertificate(_ context.Context, x *examination) finding {
 		return stop("install one: station ca request, station root sign, station ca install", "%v", err)
 	}
 	cert := ca.Intermediate()
-	left := cert.NotAfter.Sub(x.now)
-	days := int(left.Hours() / 24)
-	switch {
+	until, err := ca.IssuesUntil(longest(x.home))
+	if err != nil {
+		return stop("see: station ca status", "%v", err)
+	}
+	days := int(until.Sub(x.now).Hours() / 24)
+	switch err := ca.Fit(x.now); {
 	case x.now.Before(cert.NotBefore):
 		return stop("set the clock", "the intermediate begins at %s", cert.NotBefore.Format(time.DateTime))
-	case left <= 0:
-		return stop("have the root sign a new one", "the intermediate ended at %s", cert.NotAfter.Format(time.DateTime))
+	case errors.Is(err, authority.ErrRevoked):
+		return stop("ask who keeps the root", "%v", err)
+	case err != nil, until.Before(x.now):
+		return stop("have the root sign a new one", "the issuing window ended at %s", until.Format(time.DateTime))
 	case days < 60:
-		return warn("have the root sign a new one", "the intermediate ends in %d days", days)
+		return warn("have the root sign a new one", "the issuing window ends in %d days", days)
 	}
-	return ok("the intermediate ends in %d days", days)
+	for _, l := range ca.CRLs {
+		if x.now.After(l.NextUpdate) {
+			return warn("bring a new one from the root", "the revocation list of %s was due at %s", l.Issuer, l.NextUpdate.Format(time.DateTime))
+		}
+	}
+	return ok("the issuing window ends in %d days", days)
 }

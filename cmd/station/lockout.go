@@ -25,6 +25,7 @@ type mending struct {
 func (m *mending) flags(c *cobra.Command) {
 	d := tpm.LineDA()
 	c.Flags().BoolVar(&m.lockout, "set-lockout", false, "set the TPM's lockout to "+limits(d)+" (needs --reason and --approver)")
+	c.Flags().BoolVar(&m.clock, "accept-clock", false, "say that the clock is right although the ledger and the TPM know otherwise (needs --reason and --approver)")
 	c.Flags().StringVar(&m.reason, "reason", "", "why, for the ledger")
 }
 
@@ -40,6 +41,9 @@ func (m *mending) do(c *cobra.Command, g *globals) error {
 	approver, err := g.approval()
 	if err != nil {
 		return err
+	}
+	if m.clock {
+		g.accept = &acceptance{m.reason, approver}
 	}
 	b, err := openLedger(c.Context(), g)
 	if err != nil {

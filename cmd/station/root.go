@@ -25,6 +25,7 @@ type globals struct {
 	yes      bool
 	pin      secretFlags
 	bus      port.Bus
+	accept   *acceptance // of what the clock shows
 
 	operatorPIN secretFlags
 	approverPIN secretFlags

@@ -2,9 +2,14 @@
 
 package provision
 
+import "time"
+
 // OnCommit sets the hook that is called after each commit point. It must be
 // set before the first run.
 func (st *Station) OnCommit(hook func(point string)) { st.testOnlyCommitted = hook }
+
+// SetWall replaces the wall clock.
+func (st *Station) SetWall(wall func() time.Time) { st.wall = wall }
 
 // Catalogue and Common let tests compare the fault tables with the docs.
 func Catalogue() []Fault { return catalogue }

@@ -93,6 +93,7 @@ type Station struct {
 	healers sync.WaitGroup // started by runs
 	quit    chan struct{}  // closed by Stop
 
+	wall              func() time.Time   // the wall clock: time.Now, but in tests
 	testOnlyCommitted func(point string) // see hook.go
 
 	mu       sync.Mutex // guards everything below
@@ -118,7 +119,7 @@ type slot struct {
 // later than the clock.
 func New(ctx context.Context, cfg Config) (*Station, error) {
 	st := &Station{
-		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(),
+		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(), wall: time.Now,
 		changed: make(chan struct{}, 1), live: map[string]*run{}, brought: map[string]*run{}, quit: make(chan struct{}),
 	}
 	if cfg.Product.SerialSource() == SerialList && cfg.Units == nil {
@@ -136,7 +137,7 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 	for i := range cfg.Slots {
 		st.slots = append(st.slots, &slot{view: SlotView{Slot: i + 1, Step: -1}})
 	}
-	if err := CheckClock(ctx, cfg.Reader); err != nil {
+	if err := notBehind(ctx, cfg.Reader); err != nil {
 		return nil, err
 	}
 	if err := st.endDeadRuns(ctx); err != nil {
@@ -146,53 +147,12 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 	return st, nil
 }
 
-// LastEntry is the time of the ledger's last entry: the clock may not be
-// behind it. It is zero for an empty ledger.
-func LastEntry(ctx context.Context, r *reader.Reader) (time.Time, error) {
-	epoch, seq, err := r.Last(ctx)
-	if err != nil || seq == 0 {
-		return time.Time{}, err
-	}
-	e, err := r.Entry(ctx, epoch, seq)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return record.ParseTime(e.Body.Time)
-}
-
-// CheckClock refuses a clock that is behind the ledger's last entry.
-func CheckClock(ctx context.Context, r *reader.Reader) error {
-	last, err := LastEntry(ctx, r)
-	if err != nil {
-		return err
-	}
-	if now := time.Now(); now.Before(last.Add(-MaxClockJump)) {
-		return fmt.Errorf("the clock shows %s, but the ledger's last entry is of %s: set the clock",
-			now.UTC().Format(time.DateTime), last.UTC().Format(time.DateTime))
-	}
-	return nil
-}
-
 // fit asks whether a run may begin.
 func (st *Station) fit() error {
 	if st.cfg.Fit == nil {
 		return nil
 	}
 	return st.cfg.Fit()
-}
-
-// MaxClockJump is how far wall and monotonic clock may drift apart while the
-// station runs (design, clock sanity).
-const MaxClockJump = 5 * time.Minute
-
-// clockSane refuses to issue after the wall clock was set while running.
-func (st *Station) clockSane() error {
-	now := time.Now()
-	jump := now.Round(0).Sub(st.began.Round(0)) - now.Sub(st.began)
-	if jump.Abs() > MaxClockJump {
-		return &fault{"F-ISSUE-07", fmt.Errorf("the clock moved by %s since the station started", jump.Round(time.Second))}
-	}
-	return nil
 }
 
 // stamp fills what every entry carries.

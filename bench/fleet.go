@@ -31,6 +31,7 @@ type fleet struct {
 	first        float64 // of them, until the first signature began
 	between      float64 // of them, until the last certificate was signed
 	last         float64 // of them, the rest
+	idle         float64 // of between, the mean from a signature's answer to the next command
 }
 
 // fleetFigures is P2: many boards wait for one slow TPM.
@@ -52,13 +53,13 @@ func fleetFigures(ctx context.Context, p *plant) (*report, error) {
 			"checkpoints signed", "units/s", "certificates/s in the second part",
 		},
 	}
-	var totals, ends []float64
+	var totals, ends, idle []float64
 	for range fleetRounds {
 		f, err := fleetRun(ctx, p, ca.Handle)
 		if err != nil {
 			return nil, err
 		}
-		totals, ends = append(totals, f.total), append(ends, f.first+f.last)
+		totals, ends, idle = append(totals, f.total), append(ends, f.first+f.last), append(idle, f.idle)
 		r.rows = append(r.rows, []string{
 			seconds(f.total), seconds(f.first), seconds(f.between), seconds(f.last), fmt.Sprint(f.checkpoints),
 			fmt.Sprintf("%.1f", fleetBoards/f.total), fmt.Sprintf("%.1f", fleetBoards/f.between),
@@ -70,10 +71,14 @@ func fleetFigures(ctx context.Context, p *plant) (*report, error) {
 		fmt.Sprintf("a %v signature each, %.1f units/s", signPace, limit), rate / limit, atLeast(0.90),
 	}}
 	least := medianOf(ends) + fleetBoards*signPace.Seconds()
-	r.note = fmt.Sprintf(`A run from nothing has ends in which the TPM cannot sign certificates: boards make
-their first keys, and the last board restarts and waits for its checkpoint. With
-the ends of these runs (median %.2f s together) no more than %.1f units/s are possible;
-the ends are the same for a run of any length.`, medianOf(ends), fleetBoards/least)
+	r.note = fmt.Sprintf(`A run from nothing has ends in which the TPM cannot sign certificates: the first
+boards make their keys, and the last one restarts (250 ms) and waits for its
+checkpoint, and before that for one that was begun a moment too early. With the ends
+of these runs (median %.2f s together) no more than %.1f units/s are possible; they are
+the same for a run of any length. Checkpoints share signatures because they wait
+behind the certificates. From one signature's answer to the next command the TPM
+waits %.1f ms. All boards compute on this machine's own processors, which boards on
+a bench do not.`, medianOf(ends), fleetBoards/least, 1000*medianOf(idle))
 	return r, nil
 }
 
@@ -143,19 +148,23 @@ func (p *plant) began(ctx context.Context, ends []end) (time.Time, error) {
 // timesOf takes a run apart by the signatures in it.
 func timesOf(log []proxy.Command, ca uint32, begin, done time.Time) fleet {
 	f := fleet{total: done.Sub(begin).Seconds()}
+	var signing, between float64 // until now, until the last certificate
 	for _, c := range log {
 		if c.Code != proxy.CCSign || c.Start.Before(begin) || c.End.After(done) {
 			continue
 		}
 		if c.Handle != ca {
 			f.checkpoints++
+			signing += c.End.Sub(c.Start).Seconds()
 			continue
 		}
 		if f.certificates++; f.certificates == 1 {
-			f.first = c.Start.Sub(begin).Seconds()
+			f.first, signing = c.Start.Sub(begin).Seconds(), 0
 		}
-		f.last = done.Sub(c.End).Seconds()
+		signing += c.End.Sub(c.Start).Seconds()
+		f.last, between = done.Sub(c.End).Seconds(), signing
 	}
 	f.between = f.total - f.first - f.last
+	f.idle = (f.between - between) / float64(max(f.certificates-1, 1))
 	return f
 }

@@ -101,15 +101,19 @@ func (b *bench) openLedger(ctx context.Context) error {
 	if err != nil {
 		return unfit(err, "the checkpoint key's secret belongs into the home; bring it back from a backup")
 	}
-	signer, err := b.tpm.Key(ctx, *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return auth, nil })
+	c, err := ledgerConfig(ctx, b.tpm, h.cfg.Keys, auth, b.who, b.log)
 	if err != nil {
-		return unfit(fmt.Errorf("the ledger's checkpoint key: %w", err), "is this the TPM the home was made with? if it was replaced or cleared: station handover")
+		return unfit(err, "is this the TPM the home was made with? if it was replaced or cleared: station handover")
 	}
 	powered, resets, wrong, err := b.judgeClock(ctx)
 	if err != nil {
 		return err
 	}
-	b.ledger, err = ledger.Open(ctx, ledger.Config{Path: h.ledgerPath(), Origin: h.origin(), Signer: signer, Log: b.log})
+	c.Path, c.Origin = h.ledgerPath(), h.origin()
+	b.ledger, err = ledger.Open(ctx, c)
+	if wrong := (*ledger.SealError)(nil); errors.As(err, &wrong) {
+		return unfit(err, "qa finds out what happened; nothing was changed. Bring back the newest copy of the ledger")
+	}
 	if err != nil {
 		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
 	}
@@ -338,7 +342,7 @@ func (b *bench) Close() error {
 		defer cancel()
 		errs = append(errs, b.signedOut(ctx))
 		if b.started {
-			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}))
+			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindStop}), b.ledger.Seal(ctx, "stop"))
 		}
 		errs = append(errs, b.ledger.Close())
 	}

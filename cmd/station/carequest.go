@@ -83,7 +83,7 @@ func (b *bench) requestCA(ctx context.Context, pin []byte, f requestFlags) (*cer
 		Origin: b.ledger.Origin(), Organization: f.org, Simulated: info.Simulated, CA: ca, Checkpoint: checkpoint, Replace: f.replace,
 	}
 	if !f.bare {
-		config.Evidence, err = authority.ReadEvidence(ctx, b.tpm, b.tpmKeys(), nil)
+		config.Evidence, err = authority.ReadEvidence(ctx, b.tpm, b.tpmKeys(), b.home.cfg.Keys.counterName())
 		if errors.Is(err, authority.ErrNoCreation) {
 			return nil, unfit(err, "this home was made by an older program: go on with --without-evidence, or make new keys with: station handover")
 		}

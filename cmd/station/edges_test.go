@@ -51,14 +51,13 @@ func (p *plant) appendLater(ahead time.Duration) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	key, err := dev.Key(p.t.Context(), *h.cfg.Keys.Checkpoint, func() ([]byte, error) { return auth, nil })
+	c, err := ledgerConfig(p.t.Context(), dev, h.cfg.Keys, auth, "os:test", nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	l, err := ledger.Open(p.t.Context(), ledger.Config{
-		Path: h.ledgerPath(), Origin: h.origin(), Signer: key,
-		Now: func() time.Time { return time.Now().Add(ahead) },
-	})
+	c.Path, c.Origin = h.ledgerPath(), h.origin()
+	c.Now = func() time.Time { return time.Now().Add(ahead) }
+	l, err := ledger.Open(p.t.Context(), c)
 	if err != nil {
 		p.t.Fatal(err)
 	}

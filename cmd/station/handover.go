@@ -233,13 +233,12 @@ func (x *handing) keys(ctx context.Context) (err error) {
 // station, should they turn up again.
 func (x *handing) ledger(ctx context.Context) error {
 	h, k, i := x.b.home, x.cfg.Keys, x.b.tpm.Info()
-	signer, err := x.b.tpm.Key(ctx, *k.Checkpoint, func() ([]byte, error) { return x.auth, nil })
+	c, err := ledgerConfig(ctx, x.b.tpm, k, x.auth, x.cfg.Operator, x.b.log)
 	if err != nil {
-		return unfit(fmt.Errorf("the new checkpoint key: %w", err), "is this the TPM the handover was begun with?")
+		return unfit(err, "is this the TPM the handover was begun with?")
 	}
-	err = ledger.NextEpoch(ctx, ledger.Config{
-		Path: h.ledgerPath(), Origin: originOf(h.cfg.Name, x.cfg.Epoch), Signer: signer, Log: x.b.log,
-	}, record.Body{
+	c.Path, c.Origin = h.ledgerPath(), originOf(h.cfg.Name, x.cfg.Epoch)
+	err = ledger.NextEpoch(ctx, c, record.Body{
 		Kind: record.KindHandover, Operator: x.cfg.Operator, Approver: x.cfg.Approver, Reason: x.cfg.Reason,
 		Software: software(), TPM: tpmName(i), Simulated: i.Simulated,
 	})

@@ -90,7 +90,7 @@ func TestHandover(t *testing.T) {
 	if n := p.count(record.KindIssued); n != 4 {
 		t.Errorf("%d certificates, want 4", n)
 	}
-	first := p.must("ledger", "list", "--all", "--limit", "3", "--before", "1/4")
+	first := p.must("ledger", "list", "--all", "--limit", "6", "--before", "1/7")
 	if !strings.Contains(first, "start") {
 		t.Errorf("entries of the first epoch: %s", first)
 	}

@@ -110,11 +110,12 @@ func fillHome(ctx context.Context, g *globals, h *home, curve elliptic.Curve, pi
 	if err := b.makeKeys(ctx, k, keyPlan{curve: curve, pin: pin, auth: auth, rework: rework}); err != nil {
 		return err
 	}
-	signer, err := b.tpm.Key(ctx, *k.Checkpoint, func() ([]byte, error) { return auth, nil })
+	c, err := ledgerConfig(ctx, b.tpm, *k, auth, b.who, log)
 	if err != nil {
 		return unfit(err, "see: station doctor")
 	}
-	err = ledger.Create(ctx, ledger.Config{Path: h.ledgerPath(), Origin: h.origin(), Signer: signer, Log: log})
+	c.Path, c.Origin = h.ledgerPath(), h.origin()
+	err = ledger.Create(ctx, c)
 	if err != nil {
 		return unfit(fmt.Errorf("make the ledger %s: %w", filepath.Base(h.ledgerPath()), err), "the home must be writable")
 	}

@@ -62,7 +62,24 @@ func (b *bench) makeKeys(ctx context.Context, k *homeKeys, p keyPlan) error {
 			return err
 		}
 	}
-	return nil
+	return b.makeCounter(ctx, k, p)
+}
+
+// makeCounter makes the counter that seals the ledger, if k names none yet. Its
+// secret is the checkpoint key's.
+func (b *bench) makeCounter(ctx context.Context, k *homeKeys, p keyPlan) error {
+	if k.Counter != nil {
+		return nil
+	}
+	ref, err := b.tpm.DefineCounter(ctx, p.auth)
+	if err != nil {
+		return unfit(fmt.Errorf("make the ledger's counter in the TPM: %w", err), "is there room in its non-volatile memory?")
+	}
+	k.Counter = &ref
+	if p.created == nil {
+		return nil
+	}
+	return p.created()
 }
 
 // makeAuth makes the checkpoint key's secret, or reads it where it is already.

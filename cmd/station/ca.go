@@ -17,8 +17,8 @@ import (
 
 // newCA is the station's side of its intermediate's life.
 func newCA(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "ca", Short: "the intermediate: request, answer, install, status"}
-	c.AddCommand(newCARequest(g), newCAAnswer(g), newCAInstall(g), newCAPIN(g), newCABlob(g), newCAStatus(g), newCARevoke(g), newCACRL(g), newCAVerification(g))
+	c := &cobra.Command{Use: "ca", Short: "the intermediate and what it issued: request, install, revoke, crl, renew, rotate, status"}
+	c.AddCommand(newCARequest(g), newCAAnswer(g), newCAInstall(g), newCAPIN(g), newCABlob(g), newCAStatus(g), newCARevoke(g), newCACRL(g), newCARenew(g), newCAVerification(g))
 	return c
 }
 

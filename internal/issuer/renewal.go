@@ -94,17 +94,14 @@ func (r *Request) CN() string { return r.cn }
 // Subject and subjectAltName are those of the old certificate, byte for byte:
 // a unit keeps its name, whatever variables it was once filled from. Lifetime,
 // key usage and further extensions are the profile's, the issuer is this one.
-// Every part of the request's subject must stand in the old one's.
+// The request must continue the old certificate ([Request.Continues]).
 //
 // Errors: *[Refusal], [ErrWindow], or what the profile has against the name.
 func (i *Issuer) Renew(p *Profile, r *Request, old *x509.Certificate) (*Draft, error) {
 	if !slices.Contains(p.algorithms, r.alg) {
 		return nil, refuse(ReasonAlgorithm, "profile %s does not take %s keys; allowed: %v", p.name, r.alg, p.algorithms)
 	}
-	if sha256.Sum256(old.RawSubjectPublicKeyInfo) != r.spki {
-		return nil, refuse(ReasonSPKI, "request is for key %x, the certificate to be renewed for another", r.spki)
-	}
-	if err := r.keeps(old); err != nil {
+	if err := r.Continues(old); err != nil {
 		return nil, err
 	}
 	template, err := i.template(p, r)
@@ -120,8 +117,13 @@ func (i *Issuer) Renew(p *Profile, r *Request, old *x509.Certificate) (*Draft, e
 	return i.draft(p, r, template)
 }
 
-// keeps compares a request's subject with that of the certificate to be renewed.
-func (r *Request) keeps(old *x509.Certificate) error {
+// Continues says whether a request of [ParseRenewal] comes from whom a
+// certificate is for: the key is the same, and every part of the request's
+// subject stands in the certificate's. If not, the error is a *[Refusal].
+func (r *Request) Continues(old *x509.Certificate) error {
+	if sha256.Sum256(old.RawSubjectPublicKeyInfo) != r.spki {
+		return refuse(ReasonSPKI, "request is for key %x, the certificate to be renewed for another", r.spki)
+	}
 	have, ok := splitName(old.RawSubject)
 	if !ok {
 		return refuse(ReasonMalformed, "the subject of the certificate to be renewed is not a name of single-valued parts")

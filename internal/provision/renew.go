@@ -57,14 +57,18 @@ func (d Desk) Renew(ctx context.Context, terms RenewalTerms, der []byte) (*Renew
 	if err != nil {
 		return nil, err
 	}
+	old, err := d.continues(ctx, live.Body, req)
+	if err != nil {
+		return nil, err
+	}
 	profile, err := terms.Profile(live.Body.Profile)
 	if err != nil {
 		return nil, err
 	}
 	if d.keeps(live.Body, req, profile, terms.Issuer) {
-		return d.kept(ctx, terms.Issuer, live)
+		return d.kept(ctx, terms.Issuer, live, old)
 	}
-	w := &renewing{d, terms.Issuer, profile, req, live.Body}
+	w := &renewing{d, terms.Issuer, profile, req, live.Body, old}
 	return w.do(ctx)
 }
 
@@ -127,6 +131,22 @@ func (d Desk) freshRandom(ctx context.Context, req *issuer.Request) error {
 	return nil
 }
 
+// continues reads the live certificate and holds the request against it.
+func (d Desk) continues(ctx context.Context, live record.Body, req *issuer.Request) (*x509.Certificate, error) {
+	der, err := d.Ledger.Reader().Blob(ctx, live.Cert)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if err := req.Continues(cert); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return cert, nil
+}
+
 // keeps says whether the live certificate is answer enough.
 func (d Desk) keeps(live record.Body, req *issuer.Request, p *issuer.Profile, by *issuer.Issuer) bool {
 	digest := p.Digest()
@@ -140,13 +160,8 @@ func (d Desk) keeps(live record.Body, req *issuer.Request, p *issuer.Profile, by
 }
 
 // kept answers with the certificate that is there.
-func (d Desk) kept(ctx context.Context, by *issuer.Issuer, live record.Entry) (*Renewal, error) {
-	r := d.Ledger.Reader()
-	der, err := r.Blob(ctx, live.Body.Cert)
-	if err != nil {
-		return nil, err
-	}
-	chain, err := chainOf(ctx, r, by, der, live.Body.IssuerKey, reader.ID(live.Epoch, live.Seq))
+func (d Desk) kept(ctx context.Context, by *issuer.Issuer, live record.Entry, cert *x509.Certificate) (*Renewal, error) {
+	chain, err := chainOf(ctx, d.Ledger.Reader(), by, cert.Raw, live.Body.IssuerKey, reader.ID(live.Epoch, live.Seq))
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +184,7 @@ type renewing struct {
 	profile *issuer.Profile
 	req     *issuer.Request
 	live    record.Body
+	old     *x509.Certificate // the live one
 }
 
 func (w *renewing) do(ctx context.Context) (*Renewal, error) {
@@ -225,15 +241,7 @@ func (w *renewing) recorded(ctx context.Context) ([]byte, error) {
 
 // record settles the certificate that will be signed and puts it on record.
 func (w *renewing) record(ctx context.Context) ([]byte, error) {
-	der, err := w.d.Ledger.Reader().Blob(ctx, w.live.Cert)
-	if err != nil {
-		return nil, err
-	}
-	old, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	draft, err := w.by.Renew(w.profile, w.req, old)
+	draft, err := w.by.Renew(w.profile, w.req, w.old)
 	if errors.Is(err, issuer.ErrWindow) {
 		return nil, err
 	}

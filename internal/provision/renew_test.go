@@ -96,6 +96,9 @@ func TestRenew(t *testing.T) {
 				t.Errorf("asked again: %+v", r)
 			}
 		}
+		if _, err := w.desk().Renew(t.Context(), w.terms(), csrOf(t, key, "another")); !errors.Is(err, provision.ErrRefused) {
+			t.Errorf("under another name: %v", err)
+		}
 		// In its last third the very same request gets the next one.
 		<-time.After(244 * 24 * time.Hour)
 		second := w.renew(der)

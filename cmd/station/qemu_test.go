@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,16 @@ func TestCortexM(t *testing.T) {
 	}
 	p.content()
 	p.readBack(ports)
+}
+
+// TestBoardTestCortexM runs the conformance test over an emulated Cortex-M3.
+func TestBoardTestCortexM(t *testing.T) {
+	p := newBoards(t)
+	out := p.expect(exitPassed, []string{" 0 wrong, 0 not checked", "ok           locked/groups", "the board is blank"},
+		"board", "test", "--port", p.cortexM("board"), "--model", "mps2")
+	if strings.Contains(out, "WRONG") {
+		t.Errorf("people read:\n%s", out)
+	}
 }
 
 // cortexM starts a board whose flash is a file of this name, and returns the

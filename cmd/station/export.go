@@ -43,6 +43,7 @@ or not at all. The export itself is recorded first.
 
   jsonl      the evidence: the stored bytes
   csv        a view for spreadsheets
+  bundle     the whole ledger in one file, for ledger-verify on QA's machine
   aws        folder for AWS IoT Core: CA, policy, templates, bulk registration, allow-list
   azure      folder for Azure: enrollment group, devices.txt, allow-list
   manifest   one signed statement (JWS) for each unit
@@ -71,7 +72,7 @@ whose certificate lives; docs/exports.md says what is in each.`,
 }
 
 func (f *exportFlags) formats() []string {
-	return slices.Sorted(slices.Values(append(export.Formats(), export.Packs()...)))
+	return slices.Sorted(slices.Values(append(append(export.Formats(), export.Packs()...), bundleFormat)))
 }
 
 func (f *exportFlags) define(c *cobra.Command) {
@@ -113,6 +114,9 @@ func (f *exportFlags) parse() (err error) {
 		return usage(fmt.Errorf("--result %q", f.selection.Outcome), "allowed: passed, failed, error, aborted")
 	case f.format == "c-header" && (f.selection.Order != "" || f.selection.Product != "" || f.since != "" || f.until != ""):
 		return usage(errors.New("a selection with --format c-header"), "it is for all devices, or with --unit for one")
+	}
+	if err := f.checkBundle(); err != nil {
+		return err
 	}
 	for _, k := range f.kinds {
 		if !slices.ContainsFunc(record.Kinds(), func(kind record.Kind) bool { return kind.Name == k }) {
@@ -162,6 +166,12 @@ func (f *exportFlags) filter() string {
 // export records the export, and writes what the ledger held at that moment.
 func (b *bench) export(c *cobra.Command, g *globals, f exportFlags) (export.Result, error) {
 	ctx := c.Context()
+	if f.format == bundleFormat {
+		show := newCountShow(c.ErrOrStderr())
+		defer show.end()
+		res, err := b.exportBundle(ctx, f, show.tell)
+		return res, exportError(err)
+	}
 	options, err := b.packOptions(ctx, g, f)
 	if err != nil {
 		return export.Result{}, err

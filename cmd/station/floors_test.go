@@ -29,6 +29,7 @@ var floors = map[string][]string{
 	"internal/tpm":           {},
 	"internal/attest":        {},
 	"internal/settings":      {},
+	"internal/filter":        {},
 	"internal/operator":      {"internal/settings"},
 	"internal/vector":        {},
 	"assets":                 {},
@@ -43,18 +44,18 @@ var floors = map[string][]string{
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter",
 	},
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
-	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/issuer"},
+	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
 	// floor 3
 	"ui": {"internal/provision", "internal/ledger/reader", "internal/record", "assets"},
 	// roof
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
-		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator",
+		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record", "internal/record/bundle",
+		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/filter",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle"},
 	// beside

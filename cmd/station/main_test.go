@@ -33,9 +33,23 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"station": stationMain})
 }
 
+// ledgerVerify builds the auditor's program as it is shipped, without cgo.
+func ledgerVerify(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ledger-verify")
+	c := exec.Command("go", "build", "-o", path, "../ledger-verify")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
 func TestScripts(t *testing.T) {
+	verify := ledgerVerify(t)
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: func(e *testscript.Env) error {
 		e.Setenv("USER", "technician")
+		e.Setenv("PATH", filepath.Dir(verify)+string(os.PathListSeparator)+e.Getenv("PATH"))
 		return nil
 	}})
 }

@@ -57,6 +57,9 @@ func SortCertificates(text []byte, root *x509.Certificate) (Anchors, error) {
 		if block, text = pem.Decode(text); block == nil {
 			break
 		}
+		if l, err := x509.ParseRevocationList(block.Bytes); block.Type == "X509 CRL" && err == nil {
+			a.Lists = append(a.Lists, l)
+		}
 		if block.Type != "CERTIFICATE" {
 			continue
 		}

@@ -138,11 +138,11 @@ func (c *counter) sum() string { return hex.EncodeToString(c.hash.Sum(nil)) }
 // File writes an export to a file. It is written under another name in the same folder, flushed to the disk, and then gets its name:
 // an error or a cancelled context leaves nothing behind, and what was there before stays.
 func File(ctx context.Context, path, format string, source Source, o Options) (Result, error) {
-	return whole(path, func(w io.Writer) (Result, error) { return Write(ctx, w, format, source, o) })
+	return whole(path, func(f *os.File) (Result, error) { return Write(ctx, f, format, source, o) })
 }
 
 // whole writes a file as a whole, or none.
-func whole(path string, write func(io.Writer) (Result, error)) (result Result, err error) {
+func whole(path string, write func(*os.File) (Result, error)) (result Result, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-")
 	if err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)

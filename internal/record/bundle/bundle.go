@@ -56,7 +56,7 @@ const (
 	// Bounds of what is read into memory whole.
 	maxManifest = 1 << 20
 	maxCerts    = 1 << 20
-	maxBlob     = 1 << 20
+	maxBlob     = 16 << 20
 	maxEpochs   = 1 << 10
 )
 
@@ -99,6 +99,15 @@ func (m *Manifest) Entries() (n int64) {
 		n += e.Entries
 	}
 	return n
+}
+
+// Digest is the SHA-256 of the manifest as it stands in the bundle, lower-case hex: what the ledger records.
+func (m *Manifest) Digest() string {
+	text, err := m.encode()
+	if err != nil {
+		return "" // a manifest of strings and numbers always encodes
+	}
+	return digest(text)
 }
 
 func (m *Manifest) encode() ([]byte, error) {

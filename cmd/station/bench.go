@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
@@ -44,8 +45,9 @@ type bench struct {
 	issuer  *issuer.Issuer
 	product *provision.Product
 	profile *issuer.Profile
-	rework  []byte // DER SubjectPublicKeyInfo of the rework key
-	started bool   // the start entry is on record, and a stop entry will be due
+	rework  []byte        // DER SubjectPublicKeyInfo of the rework key
+	others  []*filter.Set // what other stations have used
+	started bool          // the start entry is on record, and a stop entry will be due
 }
 
 // openBare reads a home and locks it.
@@ -179,6 +181,12 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 		return nil, unfit(err, "without the PIN the ledger can only be read")
 	}
 	if err := b.openIssuer(ctx, ca.Chain, pin); err != nil {
+		return nil, err
+	}
+	if err := b.issuer.Suits(b.profile); err != nil {
+		return nil, unfit(err, "see: station profile check "+b.profile.Name())
+	}
+	if b.others, err = loadFilters(ctx, b.home, b.reader); err != nil {
 		return nil, err
 	}
 	return b, b.notePINSource(ctx, g.pin.source())
@@ -317,6 +325,7 @@ func loadProfile(h *home, name string) (*issuer.Profile, error) {
 // station wires the procedure to this bench.
 func (b *bench) station(ctx context.Context, c provision.Config) (*provision.Station, error) {
 	c.Ledger, c.Reader, c.Issuer, c.Profile, c.Product = b.ledger, b.reader, b.issuer, b.profile, b.product
+	c.Elsewhere = b.others
 	c.Operator, c.Software, c.ConfigDigest = b.who, software(), b.home.digest
 	c.Role, c.ReworkKeys, c.Log, c.Simulated, c.Fit = string(cmp.Or(b.role, operator.Technician)), b.rework, b.log, b.tpm.Info().Simulated, b.diskFit
 	if c.Open == nil {

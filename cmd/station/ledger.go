@@ -24,7 +24,7 @@ import (
 
 func newLedger(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "ledger", Short: "what happened: list, verify, export"}
-	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g))
+	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g), newLedgerFilter(g))
 	return c
 }
 

@@ -166,6 +166,7 @@ var commandActions = map[string]operator.Action{
 	"station ca":            operator.Set,
 	"station operator":      operator.Enrol,
 	"station ledger export": operator.Export,
+	"station ledger filter": operator.Export,
 	"station scrap":         operator.Provision, // and somebody's approval
 	"station rework":        operator.Provision, // and somebody's approval
 	"station handover":      operator.Set,       // and somebody's approval

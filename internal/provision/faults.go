@@ -71,6 +71,7 @@ var catalogue = []Fault{
 	{"F-REQUEST-11", "REQUEST", "The request has more than one challengePassword.", "Put the right firmware on the board.", RejectUnit, nil},
 	{"F-REQUEST-12", "REQUEST", "The request has a text in the wrong string type.", "Put the right firmware on the board.", RejectUnit, nil},
 	{"F-REQUEST-13", "REQUEST", "The request is empty or too long.", "Retry once, then put the board aside.", Retry, nil},
+	{"F-REQUEST-14", "REQUEST", "The board signed with a random number of another station's board.", "Give the board to QA: its random source is not random.", RejectUnit, nil},
 	{"F-ISSUE-01", "ISSUE", "The station's TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
 	{"F-ISSUE-02", "ISSUE", "The TPM refuses the station's PIN.", "Restart the station with the right PIN.", StopStation, nil},
 	{"F-ISSUE-03", "ISSUE", "The TPM is locked after wrong PINs.", "Wait until it heals, then retry.", Retry, nil},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"provisioning.example/station/internal/enroll"
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
@@ -83,10 +84,16 @@ func (r *run) connect(ctx context.Context) error {
 		return err
 	}
 	r.attempt = r.history.attempts + 1
+	if err := r.notElsewhere(filter.Board, r.info.Model+"/"+r.uid(), "F-CONNECT-20"); err != nil {
+		return err
+	}
 	if err := r.plan(); err != nil {
 		return err
 	}
 	if err := r.chooseSerial(); err != nil {
+		return err
+	}
+	if err := r.notElsewhere(filter.Serial, r.serial, "F-CONNECT-21"); err != nil {
 		return err
 	}
 	if r.cn, r.sn, err = r.st.subject(r.unit()); err != nil {

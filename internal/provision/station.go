@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
@@ -44,9 +45,10 @@ type Config struct {
 	Software     string // name and version, on every entry
 	ConfigDigest string // SHA-256 in hex of the station's configuration
 	Order        string
-	Quantity     int    // units the order wants, 0: no limit
-	ReworkKeys   []byte // DER SubjectPublicKeyInfo of one or two rework keys, concatenated; nil: boards are locked for good
-	Units        *Units // serials given by a list, nil: none
+	Quantity     int           // units the order wants, 0: no limit
+	ReworkKeys   []byte        // DER SubjectPublicKeyInfo of one or two rework keys, concatenated; nil: boards are locked for good
+	Units        *Units        // serials given by a list, nil: none
+	Elsewhere    []*filter.Set // what other stations have used
 
 	Slots     int // places on the bench
 	Jobs      int // runs at the same time, 0: as many as slots

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
@@ -82,6 +83,21 @@ func (r *run) newKey(ctx context.Context) error {
 			return &fault{"F-KEY-01", fmt.Errorf("key %s was made by board %s, serial %q, before (entry %d)", spki, b.UID, b.Serial, e.Seq)}
 		}
 	}
+	return r.notElsewhere(filter.Key, spki, "F-KEY-05")
+}
+
+// notElsewhere refuses what another station has used, as far as its filter was
+// imported here. A unit whose certificate is on record here already goes on:
+// what was done cannot be undone by refusing it, and rework is how to mend it.
+func (r *run) notElsewhere(kind filter.Kind, value, code string) error {
+	if r.history.toBeSigned() {
+		return nil
+	}
+	for _, set := range r.st.cfg.Elsewhere {
+		if set.Has(kind, value) {
+			return &fault{code, fmt.Errorf("%s %s is among what station %s had used (%s, %d entries)", kind, value, set.Station(), set.Origin(), set.Size())}
+		}
+	}
 	return nil
 }
 
@@ -103,7 +119,7 @@ func (r *run) newRandom(ctx context.Context) error {
 	digest := digestHex(r.req.DER())
 	i := slices.IndexFunc(entries, func(e record.Entry) bool { return e.Body.CSR != "" && e.Body.CSR != digest })
 	if i < 0 {
-		return nil
+		return r.notElsewhere(filter.Random, value, "F-REQUEST-14")
 	}
 	b := entries[i].Body
 	return &fault{"F-REQUEST-08", fmt.Errorf("r %s is in the request of serial %s, board %s too (entry %d): that unit's key is lost as well",

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
@@ -118,4 +119,59 @@ func TestNameOfAnother(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUsedElsewhere imports what another station used, and brings its units.
+func TestUsedElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind  filter.Kind
+		value func(t *testing.T) string
+		fault string // that the board plays
+		want  string
+	}{
+		"board":         {filter.Board, func(*testing.T) string { return "virtual-board/" + uid1 }, "", "F-CONNECT-20"},
+		"serial":        {filter.Serial, func(*testing.T) string { return uid1 }, "", "F-CONNECT-21"},
+		"key":           {filter.Key, func(t *testing.T) string { return keyOf(t, "cloned-key").SPKI }, "cloned-key", "F-KEY-05"},
+		"random number": {filter.Random, func(t *testing.T) string { return keyOf(t, "repeats-r").CSRR }, "repeats-r", "F-REQUEST-14"},
+		"another board": {filter.Board, func(*testing.T) string { return "virtual-board/00" }, "", ""},
+		"another kind":  {filter.Serial, func(*testing.T) string { return "virtual-board/" + uid1 }, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value := c.value(t)
+			synctest.Test(t, func(t *testing.T) {
+				var b filter.Builder
+				b.Add(c.kind, value)
+				set, err := b.Set("plant/other/3", 17)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 1, faultOf(c.fault))}, func(w *world) {
+					w.elsewhere = []*filter.Set{set}
+				})
+				defer w.close()
+				r := w.run()[1]
+				if code(r.Fault) != c.want {
+					t.Fatalf("ended with %v, want %q", r.Fault, c.want)
+				}
+				if c.want != "" && !strings.Contains(r.Fault.Error(), "plant/other") {
+					t.Errorf("the fault does not name the other station: %v", r.Fault)
+				}
+			})
+		})
+	}
+}
+
+// keyOf is what a board with this fault gets on record.
+func keyOf(t *testing.T, fault string) (issuing record.Body) {
+	t.Helper()
+	t.Run("elsewhere", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, map[string]*virtual.Board{portName(1): board(t, 9, faultOf(fault))})
+			defer w.close()
+			r := w.run()[1]
+			wantOutcome(t, r, record.Passed, "")
+			issuing = w.entries(r.UID, record.KindIssuing)[0]
+		})
+	})
+	return issuing
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
@@ -30,26 +31,27 @@ import (
 // of it lives by the bubble's clock. With ports and dial set, its boards are
 // outside this process instead.
 type world struct {
-	t       *testing.T
-	ledger  *ledger.Ledger
-	reader  *reader.Reader
-	issuer  *issuer.Issuer
-	signer  *ecdsa.PrivateKey
-	curve   elliptic.Curve // of the intermediate; nil: P-256
-	end     time.Time      // of root and intermediate; zero: in five years
-	rootKey *ecdsa.PrivateKey
-	product provision.ProductConfig
-	boards  map[string]*virtual.Board
-	ports   []string // by slot
-	dial    func(ctx context.Context, port string) (smp.Stream, error)
-	station *provision.Station
-	units   *provision.Units
-	lastCSR []byte
-	profile *issuer.Profile // nil: mtls
-	jobs    int
-	fit     func() error
-	watch   func(provision.SlotView) // sees every change of a slot
-	opened  []*provision.Station
+	t         *testing.T
+	ledger    *ledger.Ledger
+	reader    *reader.Reader
+	issuer    *issuer.Issuer
+	signer    *ecdsa.PrivateKey
+	curve     elliptic.Curve // of the intermediate; nil: P-256
+	end       time.Time      // of root and intermediate; zero: in five years
+	rootKey   *ecdsa.PrivateKey
+	product   provision.ProductConfig
+	boards    map[string]*virtual.Board
+	ports     []string // by slot
+	dial      func(ctx context.Context, port string) (smp.Stream, error)
+	station   *provision.Station
+	units     *provision.Units
+	elsewhere []*filter.Set
+	lastCSR   []byte
+	profile   *issuer.Profile // nil: mtls
+	jobs      int
+	fit       func() error
+	watch     func(provision.SlotView) // sees every change of a slot
+	opened    []*provision.Station
 
 	mu   sync.Mutex // guards ends
 	ends []provision.Result
@@ -110,7 +112,7 @@ func (w *world) tryOpen() error {
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
 		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: w.profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units,
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere,
 		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
 			if w.watch != nil {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/virtual"
 )
@@ -131,6 +132,7 @@ func (c corpus) files() {
 	for _, name := range []string{"profile", "profile-short", "profile-full"} {
 		c.seed("internal/issuer", "FuzzParseProfile", name, c.read("internal/issuer/testdata/"+name+".toml"))
 	}
+	c.filters()
 	for _, name := range []string{"device", "intermediate"} {
 		c.seed("internal/issuer", "FuzzTBS", name, c.read("internal/issuer/testdata/tbs/"+name+".der"))
 	}
@@ -242,4 +244,26 @@ func (c corpus) texts() {
 	c.seed("ui", "FuzzFit", "serial", "SN-0000A101", float32(80), true)
 	c.seed("ui", "FuzzFit", "turned", "日本語\x00\u202e", float32(10), false)
 	c.seed("ui", "FuzzFit", "no room", "Reseat the board.", float32(0), false)
+}
+
+// filters makes files of used values, sound and broken ones.
+func (c corpus) filters() {
+	var b filter.Builder
+	for _, k := range filter.Kinds() {
+		b.Add(k, "SN-1")
+		b.Add(k, "SN-2")
+	}
+	set, err := b.Set("ulm/st-07/1", 4711)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	whole := (&filter.File{Set: set, Entry: []byte("{}"), Proof: []byte("proof"), Certificate: []byte{0x30, 0}}).Encode()
+	bare := set.Encode()
+	unsorted := bytes.Clone(whole)
+	unsorted[16+2+11+8+4] ^= 0xff
+	for name, file := range map[string][]byte{
+		"whole": whole, "without evidence": bare, "one byte more": append(bytes.Clone(whole), 0), "cut": whole[:60], "unsorted": unsorted,
+	} {
+		c.seed("internal/filter", "FuzzParse", name, file)
+	}
 }

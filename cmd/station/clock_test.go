@@ -29,11 +29,11 @@ func (p *plant) dated(at time.Time) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	signer, err := b.tpm.Key(p.t.Context(), *b.home.cfg.Keys.Checkpoint, func() ([]byte, error) { return auth, nil })
+	c, err := ledgerConfig(p.t.Context(), b.tpm, b.home.cfg.Keys, auth, "op-1", b.log)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c := ledger.Config{Path: b.home.ledgerPath(), Origin: b.home.origin(), Signer: signer}
+	c.Path, c.Origin = b.home.ledgerPath(), b.home.origin()
 	c.Now = func() time.Time { return at }
 	l, err := ledger.Open(p.t.Context(), c)
 	if err != nil {

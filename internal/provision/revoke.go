@@ -4,7 +4,6 @@ package provision
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -216,14 +215,14 @@ func (d Desk) unit(ctx context.Context, name UnitName) (*unitOnRecord, error) {
 func (d Desk) identify(ctx context.Context, name UnitName) (*unitOnRecord, error) {
 	r := d.Ledger.Reader()
 	if name.Serial != "" {
-		e, err := r.Held(ctx, record.Claim{Kind: record.ClaimSerial, Value: name.Serial})
+		e, held, err := r.Holder(ctx, record.Claim{Kind: record.ClaimSerial, Value: name.Serial})
 		switch {
-		case err == nil && name.UID != "" && e.Body.UID != name.UID:
-			// Another board has the label now; the one that is meant had it before.
-		case err == nil:
-			return &unitOnRecord{serial: name.Serial, model: e.Body.Model, uid: e.Body.UID, holds: true}, nil
-		case !errors.Is(err, sql.ErrNoRows):
+		case err != nil:
 			return nil, err
+		case held && name.UID != "" && e.Body.UID != name.UID:
+			// Another board has the label now; the one that is meant had it before.
+		case held:
+			return &unitOnRecord{serial: name.Serial, model: e.Body.Model, uid: e.Body.UID, holds: true}, nil
 		}
 	}
 	if name.Serial == "" && name.UID == "" {
@@ -256,11 +255,8 @@ func (d Desk) holdsSerial(ctx context.Context, u *unitOnRecord) error {
 	if u.serial == "" {
 		return nil
 	}
-	e, err := d.Ledger.Reader().Held(ctx, record.Claim{Kind: record.ClaimSerial, Value: u.serial})
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	u.holds = err == nil && e.Body.Model == u.model && e.Body.UID == u.uid
+	e, held, err := d.Ledger.Reader().Holder(ctx, record.Claim{Kind: record.ClaimSerial, Value: u.serial})
+	u.holds = held && e.Body.Model == u.model && e.Body.UID == u.uid
 	return err
 }
 

@@ -107,11 +107,11 @@ func (b *bench) openLedger(ctx context.Context) error {
 	if err != nil {
 		return unfit(err, "is this the TPM the home was made with? if it was replaced or cleared: station handover")
 	}
+	c.Path, c.Origin = h.ledgerPath(), h.origin()
 	powered, resets, wrong, err := b.judgeClock(ctx)
 	if err != nil {
 		return err
 	}
-	c.Path, c.Origin = h.ledgerPath(), h.origin()
 	b.ledger, err = ledger.Open(ctx, c)
 	if wrong := (*ledger.SealError)(nil); errors.As(err, &wrong) {
 		return unfit(err, "qa finds out what happened; nothing was changed. Bring back the newest copy of the ledger")
@@ -171,6 +171,9 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
 	}
 	if err := fit(ca); err != nil {
+		return nil, err
+	}
+	if err := b.settleCA(ctx, ca); err != nil {
 		return nil, err
 	}
 	pin, err := g.pin.read("PIN of the CA key")

@@ -18,18 +18,19 @@ import (
 // newCA is the station's side of its intermediate's life.
 func newCA(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "ca", Short: "the intermediate and what it issued: request, install, revoke, crl, renew, rotate, status"}
-	c.AddCommand(newCARequest(g), newCAAnswer(g), newCAInstall(g), newCAPIN(g), newCABlob(g), newCAStatus(g), newCARevoke(g), newCACRL(g), newCARenew(g), newCAVerification(g))
+	c.AddCommand(newCARequest(g), newCAAnswer(g), newCAInstall(g), newCAPIN(g), newCABlob(g), newCAStatus(g), newCARevoke(g), newCACRL(g), newCARenew(g), newCARotate(g), newCAVerification(g))
 	return c
 }
 
 // tpmKeys are the station's keys by purpose, with what the TPM said of each.
 func (b *bench) tpmKeys() authority.TPMKeys {
 	k := b.home.cfg.Keys
+	ca, creation := k.requested()
 	keys := authority.TPMKeys{}
 	for purpose, key := range map[string]struct {
 		ref      *tpm.KeyRef
 		creation *tpm.Creation
-	}{"ca": {k.CA, k.CACreation}, "checkpoint": {k.Checkpoint, k.CheckpointCreation}, "rework": {k.Rework, k.ReworkCreation}} {
+	}{"ca": {ca, creation}, "checkpoint": {k.Checkpoint, k.CheckpointCreation}, "rework": {k.Rework, k.ReworkCreation}} {
 		if key.ref != nil {
 			keys[purpose] = authority.TPMKey{Ref: *key.ref, Creation: key.creation}
 		}
@@ -37,13 +38,14 @@ func (b *bench) tpmKeys() authority.TPMKeys {
 	return keys
 }
 
-// authorityKeys opens the CA key and the checkpoint key.
+// authorityKeys opens the CA key that is to be certified and the checkpoint key.
 func (b *bench) authorityKeys(ctx context.Context, pin func() ([]byte, error)) (ca, checkpoint *tpm.Key, err error) {
 	k := b.home.cfg.Keys
 	if k.CA == nil || k.Checkpoint == nil {
 		return nil, nil, unfit(fmt.Errorf("%s has no keys", b.home.dir), "make the home anew with: station init")
 	}
-	ca, err = b.tpm.Key(ctx, *k.CA, pin)
+	ref, _ := k.requested()
+	ca, err = b.tpm.Key(ctx, *ref, pin)
 	if err == nil {
 		checkpoint, err = b.tpm.Key(ctx, *k.Checkpoint, func() ([]byte, error) { return os.ReadFile(b.home.authPath()) })
 	}

@@ -19,10 +19,12 @@ type crlFlags struct {
 	out    string
 	days   int
 	number int64
+	// retired is the PIN of retired keys, where it is another than the CA key's.
+	retired secretFlags
 }
 
 func newCACRL(g *globals) *cobra.Command {
-	var f crlFlags
+	f := crlFlags{retired: secretFlags{fd: -1}}
 	c := &cobra.Command{
 		Use: "crl", Short: "sign the list of revoked certificates", Args: cobra.NoArgs,
 		Long: `crl signs a revocation list with the TPM's key, puts it on record and writes it
@@ -48,6 +50,8 @@ file (mosquitto: crlfile; openssl verify: -CRLfile), and need the next one befor
 	c.Flags().StringVar(&f.out, "out", "", "where the lists go (default ca/crl.pem in the home)")
 	c.Flags().IntVar(&f.days, "days", 30, "days until the next list is due")
 	c.Flags().Int64Var(&f.number, "number", 0, "give it at least this number: after a restore, one more than the last list that is out there")
+	c.Flags().StringVar(&f.retired.file, "retired-pin-file", "", "file that holds the PIN of retired keys, where it is another one")
+	c.Flags().IntVar(&f.retired.fd, "retired-pin-fd", -1, "open descriptor that holds the PIN of retired keys, where it is another one")
 	return c
 }
 
@@ -67,6 +71,9 @@ func openAuthority(ctx context.Context, g *globals) (_ *bench, err error) {
 	if err != nil {
 		return nil, unfit(err, "install one: station ca request, station root sign, station ca install")
 	}
+	if err := b.settleCA(ctx, ca); err != nil {
+		return nil, err
+	}
 	pin, err := g.pin.read("PIN of the CA key")
 	if err != nil {
 		return nil, err
@@ -76,7 +83,11 @@ func openAuthority(ctx context.Context, g *globals) (_ *bench, err error) {
 
 // writeCRLs makes a list of each issuer, each on record before the file is written.
 func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
-	issuers := []*issuer.Issuer{b.issuer}
+	retired, err := b.retiredIssuers(c.Context(), f.retired)
+	if err != nil {
+		return err
+	}
+	issuers := append([]*issuer.Issuer{b.issuer}, retired...)
 	var text []byte
 	for _, i := range issuers {
 		crl, body, err := authority.NewCRL(c.Context(), authority.CRLConfig{Reader: b.reader, Issuer: i, Days: f.days, Number: f.number})

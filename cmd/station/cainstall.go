@@ -74,13 +74,17 @@ func (b *bench) installCA(ctx context.Context, text []byte, replace bool) (*auth
 		return nil, err
 	}
 	in, err := authority.Install(b.home.path("ca"), authority.Installation{
-		Certificates: text, CA: ca.Public(), Checkpoint: checkpoint.Public(), Replace: replace,
+		Certificates: text, CA: ca.Public(), Checkpoint: checkpoint.Public(),
+		Replace: replace || b.home.cfg.Keys.Next != nil, // of a rotation it was asked for
 	})
 	if err != nil {
 		return nil, usage(err, "nothing was installed; was this made for this station's request?")
 	}
 	body, blobs := caEntry(in, b.tpm.Info())
-	return in, b.note(ctx, body, blobs...)
+	if err := b.note(ctx, body, blobs...); err != nil {
+		return nil, err
+	}
+	return in, b.settleCA(ctx, in)
 }
 
 // installLists takes the root's newer revocation list.

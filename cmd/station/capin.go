@@ -23,7 +23,7 @@ func newCAPIN(g *globals) *cobra.Command {
 	var rework bool
 	c := &cobra.Command{
 		Use: "pin", Short: "change the PIN of the CA key, or of the rework key", Args: cobra.NoArgs,
-		Long: "pin changes the PIN of the CA key in the TPM; with --rework, of the rework key.\n" + pinWarning,
+		Long: "pin changes the PIN of the CA key in the TPM, and of the keys before and after it\nin a rotation; with --rework, of the rework key.\n" + pinWarning,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := openLedger(c.Context(), g)
 			if err != nil {
@@ -44,6 +44,11 @@ func newCAPIN(g *globals) *cobra.Command {
 				return err
 			}
 			defer func() { clear(x.old); clear(x.pin) }()
+			if !rework {
+				if err := b.changeOtherPINs(c.Context(), x); err != nil {
+					return err
+				}
+			}
 			if err := b.changePIN(c.Context(), x); err != nil {
 				return err
 			}
@@ -94,6 +99,43 @@ func (b *bench) changePIN(ctx context.Context, x pinChange) error {
 	if _, err := b.tpm.ForgetCopies(ctx, ref); err != nil {
 		return unfit(errors.Join(errors.New("the new PIN holds, but a copy of the key with the old one is still in the TPM"), err),
 			"change the PIN once more")
+	}
+	return nil
+}
+
+// changeOtherPINs changes the PIN of the next and the retired CA keys first, so
+// that what was cut off goes on with the same command: a key that has the new
+// PIN already is left alone, as is a retired one with a PIN of its own.
+func (b *bench) changeOtherPINs(ctx context.Context, x pinChange) error {
+	ca, err := b.tpm.Key(ctx, **x.ref, func() ([]byte, error) { return x.old, nil })
+	if err == nil {
+		err = tryPIN(ctx, ca)
+	}
+	if err != nil {
+		return b.caKeyUnfit(ctx, err)
+	}
+	k := &b.home.cfg.Keys
+	others := []pinChange{}
+	if k.Next != nil {
+		others = append(others, pinChange{"next CA", &k.Next, x.old, x.pin})
+	}
+	for i := range k.Retired {
+		others = append(others, pinChange{"retired CA", &k.Retired[i], x.old, x.pin})
+	}
+	for _, o := range others {
+		key, err := b.tpm.Key(ctx, **o.ref, func() ([]byte, error) { return o.old, nil })
+		if err == nil {
+			err = tryPIN(ctx, key)
+		}
+		if errors.Is(err, tpm.ErrPIN) || errors.Is(err, tpm.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return b.caKeyUnfit(ctx, err)
+		}
+		if err := b.changePIN(ctx, o); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ root found out about the TPM; with --vendor-roots or --ek-pin also whose it is.`
 				return unfit(authority.ErrNotInstalled, "install one: station ca request, station root sign, station ca install")
 			}
 			showStatus(c, s)
+			if err := showRetired(c, h); err != nil {
+				return err
+			}
 			if !evidence {
 				return nil
 			}
@@ -107,6 +110,22 @@ func showStatus(c *cobra.Command, s *authority.Status) {
 	for _, r := range s.Remarks {
 		fmt.Fprintln(w, r)
 	}
+}
+
+// showRetired shows what issued once, and whether something is to issue next.
+func showRetired(c *cobra.Command, h *home) error {
+	retired, err := authority.Retired(h.path("ca"))
+	if err != nil {
+		return unfit(err, "the folder ca of the home was damaged; bring it back from a backup")
+	}
+	for _, r := range retired {
+		cert := r.Intermediate()
+		fmt.Fprintf(c.OutOrStdout(), "%-12s %s\n%12s serial %x, until %s\n", "retired", cert.Subject, "", cert.SerialNumber, cert.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if h.cfg.Keys.Next != nil {
+		fmt.Fprintln(c.OutOrStdout(), "a rotation is under way: have the root sign ca/request.pem, then install what comes back")
+	}
+	return nil
 }
 
 // longest is the lifetime of the longest profile that is known here: that of

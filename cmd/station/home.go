@@ -39,8 +39,13 @@ type homeConfig struct {
 // homeKeys name the station's keys in its TPM. A creation proves where its key
 // was made; homes made before the TPM was asked for one have none.
 type homeKeys struct {
-	CA                 *tpm.KeyRef   `toml:"ca,omitempty"`
-	CACreation         *tpm.Creation `toml:"ca_creation,omitempty"`
+	CA         *tpm.KeyRef   `toml:"ca,omitempty"`
+	CACreation *tpm.Creation `toml:"ca_creation,omitempty"`
+	// Next is the key of an intermediate that was asked for and is not installed
+	// yet; Retired are those that issued once and still sign revocation lists.
+	Next               *tpm.KeyRef   `toml:"next_ca,omitempty"`
+	NextCreation       *tpm.Creation `toml:"next_ca_creation,omitempty"`
+	Retired            []*tpm.KeyRef `toml:"retired_ca,omitempty"`
 	Checkpoint         *tpm.KeyRef   `toml:"checkpoint,omitempty"`
 	CheckpointCreation *tpm.Creation `toml:"checkpoint_creation,omitempty"`
 	Rework             *tpm.KeyRef   `toml:"rework,omitempty"`

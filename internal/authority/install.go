@@ -285,11 +285,19 @@ func (i *Installed) retire(dir, path string, text []byte) error {
 // together. Dates are the issuer's business. Nothing installed gives
 // [ErrNotInstalled].
 func Load(dir string) (*Installed, error) {
-	path := filepath.Join(dir, installedFile)
-	text, err := readFile(path)
+	i, err := load(filepath.Join(dir, installedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotInstalled
 	}
+	if err != nil {
+		return nil, err
+	}
+	return i, i.readLists(dir)
+}
+
+// load reads one file that [Install] wrote.
+func load(path string) (*Installed, error) {
+	text, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +324,7 @@ func Load(dir string) (*Installed, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return i, i.readLists(dir)
+	return i, nil
 }
 
 // parseCertificates reads a file of certificates and nothing else.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/port"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/tpm"
@@ -225,7 +227,7 @@ func lookPorts(_ context.Context, x *examination) finding {
 	return ok("%d found", len(names))
 }
 
-func lookCertificate(_ context.Context, x *examination) finding {
+func lookCertificate(ctx context.Context, x *examination) finding {
 	ca, err := authority.Load(x.home.path("ca"))
 	if err != nil {
 		return stop("install one: station ca request, station root sign, station ca install", "%v", err)
@@ -244,11 +246,17 @@ func lookCertificate(_ context.Context, x *examination) finding {
 	case err != nil, until.Before(x.now):
 		return stop("have the root sign a new one", "the issuing window ended at %s", until.Format(time.DateTime))
 	case days < 60:
-		return warn("have the root sign a new one", "the issuing window ends in %d days", days)
+		return warn("have the root sign the next one: station ca rotate", "the issuing window ends in %d days", days)
 	}
 	for _, l := range ca.CRLs {
 		if x.now.After(l.NextUpdate) {
 			return warn("bring a new one from the root", "the revocation list of %s was due at %s", l.Issuer, l.NextUpdate.Format(time.DateTime))
+		}
+	}
+	if r, err := reader.Open(ctx, x.home.ledgerPath()); err == nil {
+		defer r.Close()
+		if what, err := overdue(ctx, r, hex.EncodeToString(cert.SubjectKeyId), x.now); err == nil && what != "" {
+			return warn("make a new one and bring it to the servers: station ca crl", "%s", what)
 		}
 	}
 	return ok("the issuing window ends in %d days", days)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +47,7 @@ func newLedgerList(g *globals) *cobra.Command {
 	var limit int
 	var before string
 	var all bool
+	var ending string
 	c := &cobra.Command{
 		Use: "list", Short: "how units ended, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,6 +59,9 @@ func newLedgerList(g *globals) *cobra.Command {
 				return err
 			}
 			defer r.Close()
+			if ending != "" {
+				return expiring(c, g, r, ending, time.Now())
+			}
 			if !all {
 				f.Kinds = []string{record.KindEnd}
 			}
@@ -82,6 +87,7 @@ func newLedgerList(g *globals) *cobra.Command {
 	}
 	c.Flags().IntVar(&limit, "limit", 50, "how many")
 	c.Flags().StringVar(&before, "before", "", "only entries before this one: NUMBER, or EPOCH/NUMBER")
+	c.Flags().StringVar(&ending, "expiring", "", "instead: live certificates that end within so many days, as in 60d")
 	c.Flags().BoolVar(&all, "all", false, "every kind of entry, not only how units ended")
 	c.Flags().StringVar(&f.SerialPrefix, "serial", "", "serials that begin so")
 	c.Flags().StringVar(&f.UID, "uid", "", "one board")

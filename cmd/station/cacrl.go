@@ -83,7 +83,7 @@ func openAuthority(ctx context.Context, g *globals) (_ *bench, err error) {
 
 // writeCRLs makes a list of each issuer, each on record before the file is written.
 func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
-	retired, err := b.retiredIssuers(c.Context(), f.retired)
+	retired, lost, err := b.retiredIssuers(c.Context(), f.retired)
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,10 @@ func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
 	}
 	if err := settings.Write(f.out, text, 0o644); err != nil {
 		return usage(err, "name a writable file with --out; the lists are on record, another run makes newer ones")
+	}
+	for _, r := range lost {
+		fmt.Fprintf(c.ErrOrStderr(), "no list of retired %s: its key is not in this TPM; if a certificate of it was revoked, the root must revoke serial %x\n",
+			r.Intermediate().Subject, r.Intermediate().SerialNumber)
 	}
 	return nil
 }

@@ -160,3 +160,26 @@ func TestRotatedPIN(t *testing.T) {
 		t.Errorf("the retired key took its old PIN: exit %d, %s", code, errs)
 	}
 }
+
+// TestRetiredKeyLost: the issuing intermediate's list is made all the same.
+func TestRetiredKeyLost(t *testing.T) {
+	p := newPlant(t, posixProduct)
+	p.must(p.batchArgs(p.agents(1))...)
+	p.rotate("second.pem")
+	p.must("ca", "install", p.path("second.pem"))
+	text, err := os.ReadFile(p.path("home/station.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "retired_ca") {
+			kept = append(kept, line)
+		}
+	}
+	p.write("home/station.toml", strings.Join(kept, ""))
+	code, out, errs := p.do("ca", "crl", "--pin-file", p.path("pin"))
+	if code != exitPassed || !strings.Contains(errs, "no list of retired") || len(p.lists("home/ca/crl.pem")) != 1 {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}

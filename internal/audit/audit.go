@@ -59,7 +59,7 @@ type Anchors struct {
 type Finding struct {
 	Epoch int
 	Seq   int64  // entry, 0 where the finding is not about one
-	Area  string // entry, tree, checkpoint, blob, claim, life, certificate, revocation, receipt, evidence or anchor
+	Area  string // entry, tree, checkpoint, blob, claim, life, request, certificate, revocation, receipt, evidence or anchor
 	What  string
 }
 
@@ -148,6 +148,7 @@ type auditor struct {
 	certs  *certificates
 	claims record.ClaimSet
 	life   life
+	triage triage
 	trust  trust
 	pool   pool
 

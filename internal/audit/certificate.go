@@ -141,6 +141,9 @@ func (a *auditor) certificate(e record.Entry, der, tbs []byte) {
 	if serial := hexSerial(cert); serial != b.CertSerial {
 		wrong("stores a certificate with serial number %s, not %s", serial, b.CertSerial)
 	}
+	if b.CN != "" && cert.Subject.CommonName != b.CN {
+		wrong("stores a certificate for the name %q, not %q", cert.Subject.CommonName, b.CN)
+	}
 	if record.Timestamp(cert.NotBefore) != b.NotBefore || record.Timestamp(cert.NotAfter) != b.NotAfter {
 		wrong("stores a certificate with another validity: %s to %s", cert.NotBefore, cert.NotAfter)
 	}
@@ -168,6 +171,9 @@ func (a *auditor) certificate(e record.Entry, der, tbs []byte) {
 // hexSerial is a serial number as whole bytes.
 func hexSerial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
+// lockedState is the state of a board that is done (protocol, states).
+const lockedState = 3
+
 // receipt checks the board's own signature, and that it is about this unit and what the entry says was written.
 func (a *auditor) receipt(e record.Entry, der []byte) {
 	wrong := func(format string, args ...any) { a.wrong(e.Epoch, e.Seq, "receipt", format, args...) }
@@ -189,6 +195,9 @@ func (a *auditor) receipt(e record.Entry, der []byte) {
 		if f.have != f.want {
 			wrong("has a receipt over %s %q, not %q", f.name, f.have, f.want)
 		}
+	}
+	if b.Lock && r.State != lockedState {
+		wrong("has a receipt of a board in state %d, which its product wants locked", r.State)
 	}
 	if root := a.certs.root; root != nil && r.Root != "" {
 		if sum := sha256.Sum256(root.Raw); hex.EncodeToString(sum[:]) != r.Root {

@@ -71,13 +71,12 @@ func (w *world) renewed(m made, change func(*x509.Certificate)) (next made, issu
 	if change != nil {
 		change(template)
 	}
-	next = made{body: m.body, key: m.key}
+	next = made{body: m.body, key: m.key, csr: m.csr}
 	next.cert = certify(w.t, template, w.issuer, &m.key.PublicKey, w.issuerKey)
 	issuing, renewed = next.certified(record.KindIssuing), next.certified(record.KindRenewed)
 	for _, b := range []*record.Body{&issuing, &renewed} {
 		b.Run, b.Attempt, b.Predecessor, b.Time = "", 0, digest(m.cert.Raw), record.Timestamp(began.AddDate(0, 6, 0))
 	}
-	issuing.CSR = digest([]byte("csr " + m.body.Run))
 	return next, issuing, renewed
 }
 

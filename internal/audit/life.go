@@ -34,8 +34,9 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 	switch b.Kind {
 	case record.KindIssuing:
 		a.life.issuing[b.TBS] = b.SPKI
-		a.blob(ctx, e, "tbs_sha256", b.TBS)
-		a.blob(ctx, e, "csr_sha256", b.CSR)
+		a.issuing(ctx, e)
+	case record.KindKey:
+		a.madeKey(e)
 	case record.KindIssued, record.KindRenewed:
 		if spki, ok := a.life.issuing[b.TBS]; !ok {
 			a.wrong(e.Epoch, e.Seq, "life", "is a certificate without an issuing entry before it")

@@ -3,6 +3,7 @@
 package audit_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"database/sql"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"math/big"
@@ -145,6 +147,7 @@ type made struct {
 	body  record.Body // what its entries have in common
 	key   *ecdsa.PrivateKey
 	cert  *x509.Certificate
+	csr   []byte
 	chain string
 }
 
@@ -156,6 +159,7 @@ func (w *world) make(n int, key *ecdsa.PrivateKey) made {
 		SerialNumber: big.NewInt(w.serial), Subject: pkix.Name{CommonName: fmt.Sprintf("SN-%04d", n)},
 		NotBefore: began, NotAfter: began.AddDate(1, 0, 0), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, w.issuer, &key.PublicKey, w.issuerKey)
+	m.csr = w.request(key, m.cert.Subject.CommonName)
 	m.chain = digest(append(append([]byte{}, m.cert.Raw...), w.issuer.Raw...))
 	m.body = record.Body{
 		Run: digest(fmt.Append(nil, "run", w.serial))[:32], Serial: fmt.Sprintf("SN-%04d", n), Model: "gw-2",
@@ -163,6 +167,21 @@ func (w *world) make(n int, key *ecdsa.PrivateKey) made {
 	}
 	return m
 }
+
+// request is a certification request with the nonce of every test.
+func (w *world) request(key crypto.Signer, cn string) []byte {
+	w.t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: cn, OrganizationalUnit: []string{answer}},
+	}, key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return der
+}
+
+// answer is what a board makes of a nonce.
+var answer = base64.RawURLEncoding.EncodeToString(make([]byte, 32))
 
 func (m made) as(kind string) record.Body {
 	b := m.body
@@ -175,7 +194,7 @@ func (m made) certified(kind string) record.Body {
 	b.TBS, b.CertSerial, b.IssuerKey = digest(m.cert.RawTBSCertificate), hex.EncodeToString(m.cert.SerialNumber.Bytes()), hex.EncodeToString(m.cert.AuthorityKeyId)
 	b.NotBefore, b.NotAfter = record.Timestamp(m.cert.NotBefore), record.Timestamp(m.cert.NotAfter)
 	if kind == record.KindIssuing {
-		b.CSR, b.Profile = digest([]byte("csr "+b.Run)), "mtls"
+		b.CSR, b.Profile = digest(m.csr), "mtls"
 	} else {
 		b.Cert = digest(m.cert.Raw)
 	}
@@ -211,7 +230,7 @@ func (w *world) provision(m made, change func(*record.Body)) {
 		{Kind: record.ClaimUID, Value: key.Unit()},
 		{Kind: record.ClaimSPKI, Value: key.SPKI},
 	}
-	w.record(false, change, []record.Body{m.as(record.KindBegun), key, m.certified(record.KindIssuing)}, m.cert.RawTBSCertificate, []byte("csr "+m.body.Run))
+	w.record(false, change, []record.Body{m.as(record.KindBegun), key, m.certified(record.KindIssuing)}, m.cert.RawTBSCertificate, m.csr)
 	w.record(false, change, []record.Body{m.certified(record.KindIssued)}, m.cert.Raw)
 	w.record(true, change, []record.Body{m.passed(w.t)})
 }

@@ -26,7 +26,7 @@ func (r *run) body(kind string) record.Body {
 		Product: c.Product.Name(), ProductDigest: hexOf(c.Product.digest[:]),
 		Profile: c.Profile.Name(), ConfigDigest: c.ConfigDigest,
 		Hardware: record.Plain(r.info.HW, 64), FirmwareVersion: record.Plain(r.info.FW, 64),
-		Anchors: digestHex(c.Product.anchors), Rework: digestHex(c.ReworkKeys),
+		Anchors: digestHex(c.Product.anchors), Rework: digestHex(c.ReworkKeys), Lock: *c.Product.cfg.Lock,
 	}
 	d := c.Profile.Digest()
 	b.ProfileDigest = hexOf(d[:])

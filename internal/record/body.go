@@ -50,6 +50,7 @@ type Body struct {
 	FirmwareDigest   string `json:"firmware_sha256,omitempty"`
 	FirmwareReported string `json:"firmware_reported,omitempty"`
 	Prot             *int   `json:"prot,omitempty"`
+	Lock             bool   `json:"lock,omitempty"`
 	Attempt          int    `json:"attempt,omitempty"`
 
 	// Its key, request and certificate.

@@ -80,6 +80,7 @@ var fieldTable = []Field{
 	{"firmware_sha256", Digest, 0, "digest of the firmware file", exDigest},
 	{"firmware_reported", Hex, 64, "digest of the image that the boot loader reports", exDigest},
 	{"prot", Octet, 0, "what protects the key on the board (protocol, prot bits)", `3`},
+	{"lock", Flag, 0, "the product wants the board locked", `true`},
 	{"attempt", Number, 0, "how many times this unit was begun, this one included", `1`},
 
 	{"alg", Algo, 0, "key algorithm", `"ES256"`},

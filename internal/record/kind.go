@@ -70,7 +70,7 @@ var common = []string{"kind", "station", "time", "operator", "software"}
 var unit = []string{
 	"run", "serial", "model", "uid", "hw", "slot", "port", "usb", "order", "product", "product_sha256", "profile", "profile_sha256",
 	"config_sha256", "anchors_sha256", "rework_sha256", "firmware", "firmware_version", "firmware_sha256", "firmware_reported",
-	"prot", "attempt", "alg", "token", "nonce", "csr_sha256", "spki_sha256", "detail", "tpm", "simulated",
+	"prot", "lock", "attempt", "alg", "token", "nonce", "csr_sha256", "spki_sha256", "detail", "tpm", "simulated",
 }
 
 // certificate is what an entry about a unit's certificate may carry besides.

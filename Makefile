@@ -17,14 +17,14 @@ export GOFLAGS     := -buildvcs=false -tags=$(TAGS)
 export GOTOOLCHAIN := local
 export CGO_ENABLED := 1
 
-.PHONY: all demo build station stationctl firmware test lint test-c test-go fuzz fuzz-fixed screenshots bench bench-tools bench-test vulncheck clean
+.PHONY: all demo build station stationctl ledger-verify ledger-verify-all firmware test lint test-c test-go fuzz fuzz-fixed screenshots bench bench-tools bench-test vulncheck clean
 
 all: build
 
 demo: deps-demo build
 	bin/station demo
 
-build: station stationctl
+build: station stationctl ledger-verify
 
 # go build decides what is stale; make only names the files.
 station: deps-build
@@ -33,13 +33,25 @@ station: deps-build
 stationctl: deps-build
 	$(GO) build -tags=$(NOGUI) -ldflags '$(LDFLAGS)' -o bin/stationctl ./cmd/station
 
+# The auditor's program, without cgo: for this machine, and with `make
+# ledger-verify-all` for those that QA has.
+ledger-verify: deps-build
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/ledger-verify ./cmd/ledger-verify
+
+ledger-verify-all: deps-build
+	set -e; for at in linux/amd64 linux/arm64 windows/amd64 darwin/amd64 darwin/arm64; do \
+	  case $$at in windows/*) suffix=.exe ;; *) suffix= ;; esac; \
+	  CGO_ENABLED=0 GOOS=$${at%/*} GOARCH=$${at#*/} $(GO) build -ldflags '-s -w $(LDFLAGS)' \
+	    -o bin/ledger-verify-$${at%/*}-$${at#*/}$$suffix ./cmd/ledger-verify; \
+	done
+
 firmware:
 	$(MAKE) -C firmware all mps2
 
 deps-%:
 	@scripts/install-deps.sh $*
 
-test: deps-test lint build firmware test-c fuzz-fixed test-go
+test: deps-test lint build ledger-verify-all firmware test-c fuzz-fixed test-go
 
 lint:
 	$(GO) vet ./...

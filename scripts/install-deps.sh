@@ -32,6 +32,7 @@ libnewlib-arm-none-eabi test         C library for that compiler
 qemu-system-arm     test             a Cortex-M3 board that runs it
 openssl             test,bench       a second opinion on certificates and requests
 sqlite3             test             a second reader of the ledger
+postgresql          test,bench       database of a plant, PostgreSQL
 swtpm               test,bench       a TPM in software, as another process
 swtpm-tools         test,bench       makes that TPM
 tpm2-openssl        test,bench       openssl signs with a key in the TPM: exported key files, and a peer

@@ -19,10 +19,12 @@ import (
 // So the new key also vouches for entries after that checkpoint, which the old key can no longer sign for.
 //
 // The empty tree's checkpoint and the entry are one transaction: a crash leaves the old epoch or the new one, never half of it.
-// Called again for an epoch that was begun with this key it does nothing.
+// more is written with it, after it. Called again for an epoch that was begun with this key it does nothing.
 // It refuses a ledger whose end does not fit its newest checkpoint, as [Open] does, and then changes nothing.
 // The signature of that checkpoint is for the auditor: the key that made it is gone.
-func NextEpoch(ctx context.Context, c Config, b record.Body) (err error) {
+//
+// A restored entry may name a later checkpoint than the ledger has, one that is lost, by origin, size and digest: then these stay as given.
+func NextEpoch(ctx context.Context, c Config, b record.Body, more ...Batch) (err error) {
 	l, err := prepare(c)
 	if err != nil {
 		return err
@@ -53,7 +55,11 @@ func NextEpoch(ctx context.Context, c Config, b record.Body) (err error) {
 	if err := l.ending(ctx, newest, &b); err != nil {
 		return &reader.FormatError{Path: c.Path, What: err.Error()}
 	}
-	return l.begin(ctx, c.Path, b, newest.Note)
+	first := Batch{Bodies: []record.Body{b}, Blobs: [][]byte{newest.Note}}
+	for _, m := range more {
+		first.Bodies, first.Blobs = append(first.Bodies, m.Bodies...), append(first.Blobs, m.Blobs...)
+	}
+	return l.begin(ctx, c.Path, first)
 }
 
 // ending checks the epoch that ends and fills in what the new one says of it.
@@ -79,19 +85,22 @@ func (l *Ledger) ending(ctx context.Context, newest record.StoredCheckpoint, b *
 	if err != nil {
 		return err
 	}
-	note := sha256.Sum256(newest.Note)
-	b.Origin, b.Size, b.Checkpoint = c.Origin.String(), c.Size, hex.EncodeToString(note[:])
+	if b.Kind != record.KindRestored || b.Checkpoint == "" {
+		note := sha256.Sum256(newest.Note)
+		b.Origin, b.Size, b.Checkpoint = c.Origin.String(), c.Size, hex.EncodeToString(note[:])
+	}
 	b.Count, b.Tree = size, hex.EncodeToString(root[:])
 	return nil
 }
 
-// begin writes the empty tree's checkpoint and the first entry of the epoch.
-func (l *Ledger) begin(ctx context.Context, path string, b record.Body, note []byte) error {
+// begin writes the empty tree's checkpoint and the first entries of the epoch.
+func (l *Ledger) begin(ctx context.Context, path string, first Batch) error {
 	seal, err := l.firstSeal(ctx)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	lines, err := l.encode(Batch{Bodies: append([]record.Body{b}, seal...), Blobs: [][]byte{note}})
+	first.Bodies = append(first.Bodies, seal...)
+	lines, err := l.encode(first)
 	if err != nil {
 		return err
 	}
@@ -110,7 +119,7 @@ func (l *Ledger) begin(ctx context.Context, path string, b record.Body, note []b
 	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
 	err = storeCheckpoint(tx, empty, signed)
 	if err == nil {
-		err = l.insert(tx, lines, [][]byte{note}, make([]int64, len(lines)))
+		err = l.insert(tx, lines, first.Blobs, make([]int64, len(lines)))
 	}
 	if err == nil {
 		err = tx.Commit()

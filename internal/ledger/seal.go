@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
 
@@ -190,35 +191,51 @@ func (l *Ledger) firstSeal(ctx context.Context) ([]record.Body, error) {
 	return []record.Body{b}, nil
 }
 
-// examineSeals holds the ledger's last seal against the counter. It is the one switch over what the last stop can have left.
-func (l *Ledger) examineSeals(ctx context.Context) error {
-	last, found, err := l.read.LastSeal(ctx, l.origin.Epoch)
+// examineSeals holds the ledger's last seal against the counter.
+func (l *Ledger) examineSeals(ctx context.Context) (err error) {
+	l.unfinished, err = judgeSeals(ctx, l.read, l.origin.Epoch, l.counter)
+	return err
+}
+
+// CheckSeals holds the last seal of a ledger's epoch against the TPM's counter as [Open] does, and changes nothing. counter may be nil:
+// then the epoch may have no seals. Errors: *[SealError], [ErrNoCounter], [ErrNotSealed], or what does not read.
+func CheckSeals(ctx context.Context, r *reader.Reader, epoch int, counter Counter) error {
+	_, err := judgeSeals(ctx, r, epoch, counter)
+	return err
+}
+
+// judgeSeals is the one switch over what the last stop can have left. It returns the value of a seal that is to be finished, or 0.
+func judgeSeals(ctx context.Context, r *reader.Reader, epoch int, counter Counter) (unfinished uint64, err error) {
+	last, found, err := r.LastSeal(ctx, epoch)
 	switch {
 	case err != nil:
-		return err
-	case l.counter == nil && !found:
-		return nil // a ledger without seals: its home has no counter
-	case l.counter == nil:
-		return ErrNoCounter
+		return 0, err
+	case counter == nil && !found:
+		return 0, nil // a ledger without seals: its home has no counter
+	case counter == nil:
+		return 0, ErrNoCounter
 	case !found:
-		return ErrNotSealed
+		return 0, ErrNotSealed
 	}
-	value, err := l.counter.Read(ctx)
+	value, err := counter.Read(ctx)
 	if err != nil {
-		return fmt.Errorf("ledger: read the TPM's counter: %w", err)
+		return 0, fmt.Errorf("ledger: read the TPM's counter: %w", err)
+	}
+	size, err := r.Size(ctx, epoch)
+	if err != nil {
+		return 0, err
 	}
 	nv := uint64(last.Body.NV)
-	open := last.Seq == l.size && last.Body.Attest == "" // the seal is the last entry, without the TPM's word for it
+	open := last.Seq == size && last.Body.Attest == "" // the seal is the last entry, without the TPM's word for it
 	switch {
 	case value == nv && !open:
-		return nil
+		return 0, nil
 	case value == nv, value+1 == nv && open:
-		l.unfinished = nv // finished before anything else is written
-		return nil
+		return nv, nil // finished before anything else is written
 	case value > nv:
-		return &SealError{nv, value, fmt.Sprintf("this is an older copy of the ledger, or its end was cut off: %d seals are missing", value-nv)}
+		return 0, &SealError{nv, value, fmt.Sprintf("this is an older copy of the ledger, or its end was cut off: %d seals are missing", value-nv)}
 	case open:
-		return &SealError{nv, value, "the counter is behind: the TPM was cleared, or a copy of a software TPM was put back"}
+		return 0, &SealError{nv, value, "the counter is behind: the TPM was cleared, or a copy of a software TPM was put back"}
 	}
-	return &SealError{nv, value, "the counter is behind what was recorded after it: the TPM was cleared, or a copy of a software TPM was put back"}
+	return 0, &SealError{nv, value, "the counter is behind what was recorded after it: the TPM was cleared, or a copy of a software TPM was put back"}
 }

@@ -99,6 +99,9 @@ func checkHeader(path string) error {
 // checkSchema compares the schema in the file with the embedded one, object by object, and names what differs.
 func checkSchema(ctx context.Context, path string, db *sql.DB) error {
 	have, err := readSchema(ctx, db)
+	if ctx.Err() != nil {
+		return fmt.Errorf("ledger %s: %w", path, ctx.Err())
+	}
 	if err != nil {
 		return &FormatError{path, "is damaged: " + err.Error()}
 	}

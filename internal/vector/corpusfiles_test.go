@@ -125,7 +125,10 @@ func (c corpus) files() {
 		c.seed("internal/authority", "FuzzKeyFile", name, block.Bytes)
 	}
 	c.seed("internal/authority", "FuzzRecord", "of two", c.read("internal/authority/testdata/record.jsonl"))
-	for _, name := range []string{"ES256", "ES384", "EdDSA", "RS256", "ES256.refused1", "ES256.refused2", "ES256.refused3", "ES256.refused4"} {
+	for _, name := range []string{
+		"ES256", "ES384", "EdDSA", "RS256", "ES256.refused1", "ES256.refused2", "ES256.refused3", "ES256.refused4",
+		"ES256.refused5", "ES256.refused6", "ES256.refused7", "ES256.refused8", "ES256.refused9", "ES256.refused10",
+	} {
 		alg, _, _ := strings.Cut(name, ".")
 		c.seed("internal/issuer", "FuzzParseRequest", name, c.read("internal/issuer/testdata/requests/"+name+".der"), alg)
 	}

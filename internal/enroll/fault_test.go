@@ -55,7 +55,11 @@ var expected = map[string]struct {
 	"foreign-csr":     {2, errRequest},
 	"extra-attribute": {2, errRequest},
 	"extra-rdn":       {2, errRequest},
+	"no-password":     {2, errRequest},
+	"two-passwords":   {2, errRequest},
 	"wrong-cn":        {2, errRequest},
+
+	"printable-password": {2, errRequest},
 
 	"put-stalls":    {3, enroll.ErrAnswer},
 	"put-jumps":     {3, enroll.ErrAnswer},

@@ -142,6 +142,7 @@ func checkRequest(der []byte, alg, cn string, nonce, spki [32]byte) (*x509.Certi
 		return nil, fmt.Errorf("%w: %w", errRequest, err)
 	}
 	challenge := base64.RawURLEncoding.EncodeToString(nonce[:])
+	password := append([]byte{asn1.TagUTF8String, byte(len(challenge))}, challenge...)
 	switch {
 	case sha256.Sum256(csr.RawSubjectPublicKeyInfo) != spki:
 		return nil, fmt.Errorf("%w: another key", errRequest)
@@ -149,7 +150,7 @@ func checkRequest(der []byte, alg, cn string, nonce, spki [32]byte) (*x509.Certi
 		return nil, fmt.Errorf("%w: signed with %v", errRequest, csr.SignatureAlgorithm)
 	case csr.Subject.String() != "CN="+cn:
 		return nil, fmt.Errorf("%w: subject %s", errRequest, csr.Subject)
-	case !bytes.Contains(csr.RawTBSCertificateRequest, []byte(challenge)):
+	case !bytes.Contains(csr.RawTBSCertificateRequest, password):
 		return nil, fmt.Errorf("%w: stale", errRequest)
 	}
 	var info struct {

@@ -119,7 +119,7 @@ func isRegistrationChar(r rune) bool {
 
 func checkRegistrationID(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool { return !isRegistrationChar(r) }) {
-		return fmt.Errorf("%q is no registration ID of Azure DPS; allowed: a-z, 0-9, - . _ :", clip(s))
+		return fmt.Errorf("%q is no registration ID of Azure DPS; allowed: a-z, 0-9 and - . : _", clip(s))
 	}
 	if last := s[len(s)-1]; strings.IndexByte("-._:", last) >= 0 {
 		return fmt.Errorf("%q is no registration ID of Azure DPS; allowed: a letter or digit at the end", clip(s))

@@ -241,9 +241,7 @@ func opensslAlternative(t *testing.T, dir string) string {
 	}
 	// openssl shows names with implicit tags through its own printer.
 	text := openssl(t, dir, "x509", "-in", "device.pem", "-noout", "-ext", "subjectAltName")
-	for _, name := range regexp.MustCompile(`(DNS|URI):[^,\s]+`).FindAllString(text, -1) {
-		words = append(words, name)
-	}
+	words = append(words, regexp.MustCompile(`(DNS|URI):[^,\s]+`).FindAllString(text, -1)...)
 	return strings.Join(words, ", ")
 }
 

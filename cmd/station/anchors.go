@@ -34,6 +34,13 @@ func (h *home) anchors(root string) (a audit.Anchors, err error) {
 			a.Root = in.Root()
 		}
 		a.Issuers = append(a.Issuers, in.Chain[:len(in.Chain)-1]...)
+		retired, err := authority.Retired(dir)
+		if err != nil {
+			return a, err
+		}
+		for _, r := range retired {
+			a.Issuers = append(a.Issuers, r.Chain[:len(r.Chain)-1]...)
+		}
 		a.Lists = append(a.Lists, in.CRLs...)
 		if in.Checkpoint == nil {
 			continue

@@ -48,7 +48,7 @@ type line struct {
 //
 // The context ends the wait for the writer's attention; once the writer has the batch, its answer is waited for,
 // so that an error never leaves open whether the batch is recorded.
-// Errors: *[ClaimError], *[ReleaseError], *[WriteError], [ErrClosed], the context's, or what is wrong with a body.
+// Errors: *[ClaimError], *[ReleaseError], *[WriteError], *[SealError], [ErrClosed], the context's, or what is wrong with a body.
 func (l *Ledger) Append(ctx context.Context, b Batch) ([]int64, error) {
 	lines, err := l.encode(b)
 	if err != nil {
@@ -151,16 +151,25 @@ func (l *Ledger) gather(first *job) []*job {
 	return group
 }
 
-// commit finishes a seal that waits for it, then commits the group.
+// commit finishes a seal that waits for it, then commits the group. A counter that stands where the seal says is enough:
+// the TPM's word for it may be missing.
 func (l *Ledger) commit(group []*job) {
-	if err := l.finishSeal(); err != nil {
+	err := l.finishSeal()
+	if err != nil {
 		l.log.Error("the seal is not finished", "err", err)
-		for _, j := range group {
-			j.done <- err
-		}
+	}
+	if parted := (*SealError)(nil); errors.As(l.Err(), &parted) {
+		err = parted
+	} else if l.unfinished == 0 {
+		err = nil
+	}
+	if err == nil {
+		l.commitGroup(group)
 		return
 	}
-	l.commitGroup(group)
+	for _, j := range group {
+		j.done <- err
+	}
 }
 
 // commitGroup runs a group in one transaction and answers each of its jobs.

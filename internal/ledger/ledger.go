@@ -85,6 +85,7 @@ type Ledger struct {
 	covered int64      // of these, covered by a committed checkpoint
 	waiting []*waiter
 	broken  *WriteError // set once; final
+	parted  *SealError  // the counter is not where the ledger says; final
 	closed  bool
 }
 
@@ -225,6 +226,8 @@ func (l *Ledger) unusable() error {
 	switch {
 	case l.broken != nil:
 		return l.broken
+	case l.parted != nil:
+		return l.parted
 	case l.closed:
 		return ErrClosed
 	}

@@ -82,6 +82,16 @@ func (l *Ledger) seal(reason string) error {
 	if err != nil {
 		return fmt.Errorf("ledger: seal: %w", err)
 	}
+	// A seal over a gap would hide it from the next start.
+	last, found, err := l.read.LastSeal(l.ctx, l.origin.Epoch)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return ErrNotSealed
+	case uint64(last.Body.NV) != value:
+		return l.apart(&SealError{uint64(last.Body.NV), value, "something else has changed the counter"})
+	}
 	b := l.sealBody
 	b.NV, b.Reason = int64(value)+1, reason
 	size, err := l.appendNow(b)
@@ -95,8 +105,17 @@ func (l *Ledger) seal(reason string) error {
 	return l.finishSeal()
 }
 
+// apart stops the ledger: what is recorded from here on could be rolled back unnoticed.
+func (l *Ledger) apart(e *SealError) error {
+	l.log.Error("the ledger is stopped", "err", e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parted = e
+	return e
+}
+
 // finishSeal increments the counter for a seal that is on record and covered, and records what the TPM says of it.
-// Only the writer calls it. A seal that was not covered yet is covered first.
+// Only the writer calls it. A seal that was not covered yet is covered first. While l.unfinished stays set after an error, nothing may be written.
 func (l *Ledger) finishSeal() error {
 	nv := l.unfinished
 	if nv == 0 {
@@ -105,7 +124,7 @@ func (l *Ledger) finishSeal() error {
 	size, covered := l.Size()
 	if covered < size {
 		if err := l.coverNow(size); err != nil {
-			return err
+			return finishError(err)
 		}
 	}
 	value, err := l.counter.Read(l.ctx)
@@ -113,13 +132,21 @@ func (l *Ledger) finishSeal() error {
 		value, err = l.counter.Increment(l.ctx)
 	}
 	if err != nil {
-		return &WriteError{Op: "finish the seal", TPM: true, Err: err}
+		return finishError(err)
 	}
 	if value != nv {
-		return &SealError{nv, value, "something else has changed the counter"}
+		return l.apart(&SealError{nv, value, "something else has changed the counter"})
 	}
 	l.unfinished = 0
 	return l.certify(nv, size)
+}
+
+// finishError tells a TPM that does not answer from a disk that cannot be written.
+func finishError(err error) error {
+	if we := (*WriteError)(nil); errors.As(err, &we) {
+		return err
+	}
+	return &WriteError{Op: "finish the seal", TPM: true, Err: err}
 }
 
 // certify records the TPM's word for the counter, over the checkpoint that covers the seal.
@@ -137,7 +164,7 @@ func (l *Ledger) certify(nv uint64, size int64) error {
 		return fmt.Errorf("ledger: seal: %w", err)
 	}
 	if value != nv {
-		return &SealError{nv, value, "something else has changed the counter"}
+		return l.apart(&SealError{nv, value, "something else has changed the counter"})
 	}
 	b := l.sealBody
 	b.NV, b.Attest, b.AttestSig = int64(nv), hex.EncodeToString(attest), hex.EncodeToString(sig)

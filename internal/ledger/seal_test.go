@@ -321,3 +321,58 @@ func TestSealedWhileAtWork(t *testing.T) {
 		cancel()
 	}
 }
+
+// TestCounterOfOthers lets somebody else move the counter while the ledger is open: no seal is made over the gap, nothing is
+// written any more, and the next start says so, too.
+func TestCounterOfOthers(t *testing.T) {
+	config, c := sealed(t)
+	l := open(t, config)
+	before, _ := seals(t, l)
+	for range 3 {
+		if _, err := c.Increment(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var apart *ledger.SealError
+	if err := l.Seal(t.Context(), "shift"); !errors.As(err, &apart) || apart.Counter != apart.Sealed+3 {
+		t.Fatalf("a seal over a gap: %v", err)
+	}
+	if after, _ := seals(t, l); !slices.Equal(before, after) {
+		t.Fatalf("seals %v, before %v", after, before)
+	}
+	if _, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{stop("after")}}); !errors.As(err, &apart) {
+		t.Fatalf("an entry after it: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.Open(t.Context(), config); !errors.As(err, &apart) {
+		t.Fatalf("the next start: %v", err)
+	}
+}
+
+// TestSealWithoutTPM: whatever of the TPM is missing for a seal under way, an entry is refused as one that cannot be written now;
+// only its word for a counter that stands already is not waited for.
+func TestSealWithoutTPM(t *testing.T) {
+	for _, point := range []string{"sign", "increment", "certify"} {
+		t.Run(point, func(t *testing.T) {
+			config, c := sealed(t)
+			l := open(t, config)
+			if c.cut = point; point == "certify" {
+				c.cut = "increment" // so that the word is still to come
+			}
+			if err := l.Seal(t.Context(), "shift"); !errors.Is(err, errPower) {
+				t.Fatal(err)
+			}
+			c.cut = point
+			_, err := l.Append(t.Context(), ledger.Batch{Bodies: []record.Body{stop("meanwhile")}})
+			var w *ledger.WriteError
+			switch {
+			case point == "certify" && err != nil:
+				t.Fatal(err)
+			case point != "certify" && (!errors.As(err, &w) || !w.TPM || w.Final):
+				t.Fatalf("%T %v", err, err)
+			}
+		})
+	}
+}

@@ -40,7 +40,7 @@ func Backup(ctx context.Context, from, to string, judge func(ctx context.Context
 	if c.Checkpoint, err = newestOf(ctx, from); err != nil {
 		return c, err
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(to), backupFolder)
+	dir, err := os.MkdirTemp(filepath.Dir(to), BackupFolder)
 	if err != nil {
 		return c, fmt.Errorf("backup: %w", err)
 	}
@@ -71,8 +71,8 @@ func Backup(ctx context.Context, from, to string, judge func(ctx context.Context
 	return c, syncFolder(filepath.Dir(to))
 }
 
-// backupFolder begins the names of folders in which copies are made.
-const backupFolder = ".new-backup-"
+// BackupFolder begins the names of folders in which copies are made.
+const BackupFolder = ".new-backup-"
 
 // newestOf is the newest checkpoint of a ledger.
 func newestOf(ctx context.Context, path string) (c record.StoredCheckpoint, err error) {

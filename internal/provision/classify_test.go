@@ -42,6 +42,7 @@ func TestClassify(t *testing.T) {
 		{"ISSUE", context.Canceled, "F-ISSUE-98"},
 		{"KEY", &ledger.WriteError{}, "F-RECORD-01"},
 		{"RECORD", &ledger.WriteError{Full: true}, "F-RECORD-01"},
+		{"KEY", &ledger.SealError{Sealed: 1, Counter: 2}, "F-RECORD-04"},
 		{"RECORD", tpm.ErrLost, "F-RECORD-02"},
 		{"INSTALL", &smp.RCError{Group: 64, RC: enroll.RCUntrusted}, "F-INSTALL-01"},
 		{"PROVE", enroll.ErrReadBack, "F-PROVE-02"},

@@ -139,6 +139,7 @@ type rule struct {
 // rules are tried in order; what none of them knows falls to common.
 var rules = []rule{
 	{"", isA[*ledger.WriteError], "F-RECORD-01"},
+	{"", isA[*ledger.SealError], "F-RECORD-04"},
 	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},
 	{"FLASH", isErr(flasher.ErrNoImages), "F-FLASH-01"},
 	{"FLASH", isErr(flasher.ErrBoard), "F-FLASH-03"},

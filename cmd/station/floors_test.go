@@ -49,13 +49,18 @@ var floors = map[string][]string{
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
+	"internal/plant":     {"internal/record", "internal/record/bundle", "internal/audit"},
+	// a throw-away PostgreSQL for tests and benchmarks
+	"internal/plant/postgres": {},
+	// signed ledgers of any length, for the same
+	"internal/plant/specimen": {"internal/record", "internal/record/bundle"},
 	// floor 3
 	"ui": {"internal/provision", "internal/ledger/reader", "internal/record", "assets"},
 	// roof
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record", "internal/record/bundle",
-		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/filter",
+		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/filter", "internal/plant",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle"},
 	// beside
@@ -81,6 +86,7 @@ var only = map[string][]string{
 	"github.com/google/go-tpm":        {"internal/tpm", "internal/attest"},
 	"database/sql":                    {"internal/ledger", "internal/ledger/reader"},
 	"github.com/mattn/go-sqlite3":     {"internal/ledger", "internal/ledger/reader"},
+	"github.com/jackc/pgx":            {"internal/plant", "bench"},
 	"github.com/spf13/cobra":          {"cmd/station"},
 	"github.com/pelletier/go-toml/v2": {"internal/settings", "internal/issuer", "cmd/station", "internal/provision", "internal/operator"},
 }

@@ -41,3 +41,15 @@ func (f *frontier) root() [32]byte {
 	}
 	return root
 }
+
+// Tree is a Merkle tree that grows (RFC 6962, 2.1), of which only the right edge is kept. The zero value is empty.
+type Tree struct{ f frontier }
+
+// Add adds the leaf hash of the next entry.
+func (t *Tree) Add(leaf [32]byte) { t.f.add(leaf) }
+
+// Size is the number of leaves.
+func (t *Tree) Size() int64 { return t.f.size }
+
+// Root is what a checkpoint of this size must say.
+func (t *Tree) Root() [32]byte { return t.f.root() }

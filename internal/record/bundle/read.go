@@ -303,6 +303,35 @@ func (b *Bundle) Blob(_ context.Context, name string) ([]byte, error) {
 	return nil, fmt.Errorf("bundle: blob %s is not in it", name)
 }
 
+// Digests yields the SHA-256 of all blobs, ascending.
+func (b *Bundle) Digests(ctx context.Context) iter.Seq2[[sha256.Size]byte, error] {
+	return func(yield func([sha256.Size]byte, error) bool) {
+		for i := range b.Manifest.Blobs {
+			sum, _, _, err := b.row(i)
+			err = errors.Join(err, ctx.Err())
+			if !yield(sum, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Blobs yields all blobs by their SHA-256, ascending. One whose bytes are not those of its name ends it.
+func (b *Bundle) Blobs(ctx context.Context) iter.Seq2[record.StoredBlob, error] {
+	return func(yield func(record.StoredBlob, error) bool) {
+		for i := range b.Manifest.Blobs {
+			sum, data, err := b.blob(i)
+			if err == nil && sha256.Sum256(data) != sum {
+				err = &DamageError{blobsName, fmt.Sprintf("blob %x", sum), "its bytes are others"}
+			}
+			err = errors.Join(err, ctx.Err())
+			if !yield(record.StoredBlob{Digest: sum, Bytes: data}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // row reads a row of the index.
 func (b *Bundle) row(i int64) (sum [sha256.Size]byte, offset, length int64, err error) {
 	var row [indexRow]byte

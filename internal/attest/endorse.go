@@ -103,6 +103,9 @@ func chain(cert *x509.Certificate, intermediates []*x509.Certificate, vendors *x
 	if cert.IsCA {
 		return refuse(ErrVendor, "the certificate is that of an authority")
 	}
+	if err := checkUsage(cert); err != nil {
+		return err
+	}
 	pool := x509.NewCertPool()
 	for _, c := range intermediates {
 		pool.AddCert(understood(c))
@@ -112,6 +115,21 @@ func chain(cert *x509.Certificate, intermediates []*x509.Certificate, vendors *x
 	})
 	if err != nil {
 		return refuse(ErrVendor, "issuer %q: %w", cert.Issuer, err)
+	}
+	return nil
+}
+
+// checkUsage keeps out what a vendor certifies besides, whose key may lie in
+// software: a certificate that says what it is for must say that it is for an
+// endorsement key (tcg-kp-EKCertificate, section 3.2.16), one that says how its
+// key is used, that it takes secrets (section 3.2.13). Old chips' say neither.
+func checkUsage(cert *x509.Certificate) error {
+	endorses := asn1.ObjectIdentifier{2, 23, 133, 8, 1}
+	if len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) > 0 && !slices.ContainsFunc(cert.UnknownExtKeyUsage, endorses.Equal) {
+		return refuse(ErrUsage, "its extendedKeyUsage does not name %s", endorses)
+	}
+	if cert.KeyUsage != 0 && cert.KeyUsage&(x509.KeyUsageKeyEncipherment|x509.KeyUsageKeyAgreement) == 0 {
+		return refuse(ErrUsage, "its keyUsage is neither keyEncipherment nor keyAgreement")
 	}
 	return nil
 }

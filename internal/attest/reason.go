@@ -20,6 +20,8 @@ const (
 	// ErrOtherKey, ErrOtherCounter: the statement is about another one.
 	ErrOtherKey     Reason = "the TPM's statement is about another key"
 	ErrOtherCounter Reason = "the TPM's statement is about another counter"
+	// ErrNoCounter: an index that may go back, or that others may write.
+	ErrNoCounter Reason = "the index that seals the ledger is not a counter as stations make it"
 
 	// ErrSoftware: the key may exist outside of the TPM.
 	ErrSoftware Reason = "the key may exist outside of the TPM"
@@ -40,6 +42,8 @@ const (
 	ErrOtherEK Reason = "the certificate belongs to another endorsement key"
 	// ErrVendor: no chain to a root that was given.
 	ErrVendor Reason = "the endorsement key's certificate does not lead to a given vendor root"
+	// ErrUsage: a certificate of the vendor for something else.
+	ErrUsage Reason = "the vendor did not issue the certificate for an endorsement key"
 	// ErrPin: neither vendor nor pin.
 	ErrPin Reason = "the endorsement key is not the pinned one"
 	// ErrKeyFile: an exported key file that is not one of ours.

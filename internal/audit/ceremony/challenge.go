@@ -54,12 +54,16 @@ func (e *Evidence) CheckEndorsement(t Trust, now time.Time) (by string, err erro
 	if slices.Contains(t.Pins, e.EK.Pin()) {
 		return Pinned, nil
 	}
-	return own.Issuer.String(), nil
+	by = own.Issuer.String()
+	if by == "" || len(by) > maxBy {
+		return "", fmt.Errorf("the vendor's name in the certificate of the endorsement key has %d bytes; allowed: 1 to %d: pin the key by its hash", len(by), maxBy)
+	}
+	return by, nil
 }
 
 // CheckKeys demands that the attestation key says only what its TPM says, and
-// that each key has the attributes of its purpose. That they are in a TPM at
-// all is for the answer to show.
+// that each key has the attributes of its purpose, and the ledger's counter
+// those of one. That they are in a TPM at all is for the answer to show.
 func (e *Evidence) CheckKeys() error {
 	if err := attest.CheckAK(e.AK); err != nil {
 		return err
@@ -71,6 +75,9 @@ func (e *Evidence) CheckKeys() error {
 		if err := attest.CheckKey(p, e.Keys[p]); err != nil {
 			return err
 		}
+	}
+	if e.Counter != nil {
+		return attest.CheckCounter([34]byte(e.Counter))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"provisioning.example/station/internal/attest"
 	"provisioning.example/station/internal/record"
@@ -130,6 +132,9 @@ func parseCSR(der []byte) (csr *x509.CertificateRequest, spki [32]byte, err erro
 	if csr, err = x509.ParseCertificateRequest(der); err != nil {
 		return nil, spki, err
 	}
+	if err = checkName(csr.Subject); err != nil {
+		return nil, spki, err
+	}
 	if err = CheckCurve(csr.PublicKey); err != nil {
 		return nil, spki, err
 	}
@@ -138,6 +143,28 @@ func parseCSR(der []byte) (csr *x509.CertificateRequest, spki [32]byte, err erro
 	}
 	spki, err = SPKI(csr.PublicKey)
 	return csr, spki, err
+}
+
+// maxParts bounds a name.
+const maxParts = 8
+
+// checkName bounds a name that somebody asks for: it is shown to the root's
+// officer and written above PEM blocks, where it may not look like anything but
+// a name. Upper bounds are those of RFC 5280 A.1.
+func checkName(n pkix.Name) error {
+	if len(n.Names) > maxParts {
+		return fmt.Errorf("a name of %d parts; allowed: up to %d", len(n.Names), maxParts)
+	}
+	for _, part := range n.Names {
+		text, ok := part.Value.(string)
+		switch {
+		case !ok || text == "" || len(text) > 64:
+			return fmt.Errorf("a name with a part of %d bytes; allowed: text of 1 to 64", len(text))
+		case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+			return fmt.Errorf("the name %q has a control character", text)
+		}
+	}
+	return nil
 }
 
 // readOrigin takes the ledger's origin out of the checkpoint key's request and

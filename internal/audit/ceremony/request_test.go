@@ -83,6 +83,18 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"P-521", "allowed: ECDSA P-256 and P-384", csr(t, first, newKey(t, elliptic.P521()), &x509.CertificateRequest{Subject: subject})},
 		{"extensions", "ask for no extensions", csr(t, first, ca, &x509.CertificateRequest{Subject: subject, DNSNames: []string{"x"}})},
 		{"no name", "common name", csr(t, first, ca, &x509.CertificateRequest{})},
+		{"a name of two lines", "control character", csr(t, first, ca, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "ulm/st-07 CA 1\nTPM proven"}})},
+		{"an organization of two lines", "control character", csr(t, first, ca, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "ulm/st-07 CA 1", Organization: []string{"x\n-----BEGIN CERTIFICATE-----"}},
+		})},
+		{"a name that turns the line round", "control character", csr(t, first, ca, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "ulm/st-07 CA \u202e1"}})},
+		{"a long name", "65 bytes", csr(t, first, ca, &x509.CertificateRequest{Subject: pkix.Name{CommonName: strings.Repeat("x", 65)}})},
+		{"many names", "9 parts", csr(t, first, ca, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "x", OrganizationalUnit: strings.Split("abcdefgh", "")},
+		})},
+		{"a ledger's name of two lines", "control character", append(bytes.Clone(intermediate), csr(t, second, checkpoint, &x509.CertificateRequest{
+			Subject: pkix.Name{CommonName: "ulm/st-07/1", Organization: []string{"a\rb"}}, URIs: uri("ledger:ulm/st-07/1"),
+		})...)},
 		{"no ledger", "one URI", append(bytes.Clone(intermediate), csr(t, second, checkpoint, &x509.CertificateRequest{})...)},
 		{"other scheme", "origin", append(bytes.Clone(intermediate), ledger("ulm/st-07/1", "https://ulm/st-07/1")...)},
 		{"no epoch", "origin", append(bytes.Clone(intermediate), ledger("ulm/st-07", "ledger:ulm/st-07")...)},

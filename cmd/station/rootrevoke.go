@@ -36,11 +36,20 @@ list of station root crl arrives: at stations, at verifiers, in the cloud.`,
 				return err
 			}
 			defer root.Close()
-			cert, err := root.Revoke(v)
+			revoked, err := root.Revoke(v)
 			if err != nil {
 				return usage(err, "nothing was revoked; station root log shows what there is")
 			}
-			fmt.Fprintf(c.OutOrStdout(), "revoked %s, serial %x, reason %s\n", cert.Subject, cert.SerialNumber, v.Reason)
+			for _, cert := range revoked {
+				fmt.Fprintf(c.OutOrStdout(), "revoked %s, serial %x, reason %s\n", cert.Subject, cert.SerialNumber, v.Reason)
+			}
+			left, err := root.Remaining(revoked[0])
+			if err != nil {
+				return usage(err, "it is revoked; station root log shows what there is")
+			}
+			for _, cert := range left {
+				fmt.Fprintf(c.OutOrStdout(), "still good, of the same station: %s, serial %x\n", cert.Subject, cert.SerialNumber)
+			}
 			fmt.Fprintln(c.OutOrStdout(), "next: station root crl --out FILE, and bring the list to stations and verifiers")
 			return nil
 		},

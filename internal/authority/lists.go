@@ -5,6 +5,7 @@ package authority
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,6 +91,11 @@ func sameIssuer(a, b *x509.RevocationList) bool {
 func (i *Installed) signer(l *x509.RevocationList) (*x509.Certificate, error) {
 	if l.Number == nil {
 		return nil, fmt.Errorf("the list of %q has no number", l.Issuer)
+	}
+	// A list of changes, or of some certificates only, says so in a critical
+	// extension: it must not stand for all (RFC 5280 5.2).
+	if slices.ContainsFunc(l.Extensions, func(e pkix.Extension) bool { return e.Critical }) {
+		return nil, fmt.Errorf("list %d of %q is not a complete list: it has a critical extension; have a full one made", l.Number, l.Issuer)
 	}
 	for _, c := range i.Chain[1:] {
 		if bytes.Equal(l.RawIssuer, c.RawSubject) && l.CheckSignatureFrom(c) == nil {

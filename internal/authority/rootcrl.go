@@ -3,6 +3,7 @@
 package authority
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
@@ -24,45 +25,121 @@ type Revocation struct {
 	Now      time.Time // zero: time.Now
 }
 
+// reasonSuperseded is the one reason that says nothing against the key itself.
+const reasonSuperseded = "superseded"
+
 // Revoke records that a certificate of this root is not to be trusted any
-// more. There is no way back. It takes effect where the list of [Root.CRL]
-// arrives. A certificate that is revoked already is an error, [ErrRevoked].
-func (r *Root) Revoke(v Revocation) (*x509.Certificate, error) {
+// more, and with it, where others may have the key, every other certificate for
+// that key. There is no way back: [Root.Sign] signs the key no more, unless it
+// was superseded. It takes effect where the list of [Root.CRL] arrives. All that
+// was revoked is returned, the one that was named first. A certificate that is
+// revoked already is an error, [ErrRevoked].
+func (r *Root) Revoke(v Revocation) ([]*x509.Certificate, error) {
 	reason, err := issuer.RevocationReasonNamed(v.Reason)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %w", err)
 	}
-	serial, ok := new(big.Int).SetString(strings.ToLower(v.Serial), 16)
+	serial, ok := new(big.Int).SetString(strings.ToLower(strings.ReplaceAll(v.Serial, ":", "")), 16)
 	if !ok {
 		return nil, fmt.Errorf("revoke: serial number %.60q; allowed: hex, as root log shows it", v.Serial)
 	}
+	issued, err := r.issued()
+	if err != nil {
+		return nil, err
+	}
+	cert, err := issued.find(serial)
+	if err != nil {
+		return nil, fmt.Errorf("revoke: %w", err)
+	}
+	all := []*x509.Certificate{cert}
+	if reason.Name == "keyCompromise" || reason.Name == "cACompromise" {
+		for _, c := range issued.good {
+			if !c.Equal(cert) && bytes.Equal(c.RawSubjectPublicKeyInfo, cert.RawSubjectPublicKeyInfo) {
+				all = append(all, c)
+			}
+		}
+	}
+	var entries []RootEntry
+	for _, c := range all {
+		entries = append(entries, RootEntry{Kind: entryRevoked, Certificate: c, Reason: reason.Name, Operator: v.Operator, Approver: v.Approver})
+	}
+	if err := r.note(orNow(v.Now), entries...); err != nil {
+		return nil, fmt.Errorf("revoke %q: %w", cert.Subject, err)
+	}
+	return all, nil
+}
+
+// Remaining are the certificates of the station of a certificate of this root
+// that are still good, oldest first: those of intermediates and of checkpoint keys.
+func (r *Root) Remaining(of *x509.Certificate) ([]*x509.Certificate, error) {
+	issued, err := r.issued()
+	if err != nil {
+		return nil, err
+	}
+	var left []*x509.Certificate
+	for _, c := range issued.good {
+		if station := stationOf(of); station != "" && stationOf(c) == station {
+			left = append(left, c)
+		}
+	}
+	return left, nil
+}
+
+// stationOf reads the station, PLANT/STATION, out of the name of what a root
+// signs: an intermediate's "PLANT/STATION CA ID", or a ledger's origin. Empty:
+// the name is none of these.
+func stationOf(c *x509.Certificate) string {
+	if station, _, ok := strings.Cut(c.Subject.CommonName, " CA "); ok && c.IsCA {
+		return station
+	}
+	origin, err := issuer.LedgerOrigin(c)
+	if err != nil {
+		return ""
+	}
+	return origin[:max(0, strings.LastIndexByte(origin, '/'))]
+}
+
+// issued is what a root signed for stations.
+type issued struct {
+	root    *x509.Certificate
+	good    []*x509.Certificate // not revoked, oldest first
+	revoked []RootEntry
+}
+
+func (r *Root) issued() (*issued, error) {
 	entries, err := r.entries()
 	if err != nil {
 		return nil, err
 	}
-	var cert *x509.Certificate
+	s := &issued{root: r.cert}
 	for _, e := range entries {
-		if e.Certificate == nil || e.Certificate.SerialNumber.Cmp(serial) != 0 {
-			continue
-		}
 		switch e.Kind {
+		case entryIntermediate, entryCheckpoint:
+			s.good = append(s.good, e.Certificate)
 		case entryRevoked:
-			return nil, fmt.Errorf("revoke: %w: %q, since %s", ErrRevoked, e.Certificate.Subject, e.Time.Format(time.RFC3339))
-		case entryRoot:
-			return nil, errors.New("revoke: a root cannot revoke itself: take it out of the verifiers")
+			s.good = slices.DeleteFunc(s.good, e.Certificate.Equal)
+			s.revoked = append(s.revoked, e)
 		}
-		cert = e.Certificate
 	}
-	if cert == nil {
-		return nil, fmt.Errorf("revoke: this root signed no certificate with serial number %x", serial)
+	return s, nil
+}
+
+// find looks for a certificate that can be revoked.
+func (s *issued) find(serial *big.Int) (*x509.Certificate, error) {
+	for _, e := range s.revoked {
+		if e.Certificate.SerialNumber.Cmp(serial) == 0 {
+			return nil, fmt.Errorf("%w: %q, since %s", ErrRevoked, e.Certificate.Subject, e.Time.Format(time.RFC3339))
+		}
 	}
-	err = r.note(orNow(v.Now), RootEntry{
-		Kind: entryRevoked, Certificate: cert, Reason: reason.Name, Operator: v.Operator, Approver: v.Approver,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("revoke %q: %w", cert.Subject, err)
+	for _, c := range s.good {
+		if c.SerialNumber.Cmp(serial) == 0 {
+			return c, nil
+		}
 	}
-	return cert, nil
+	if s.root.SerialNumber.Cmp(serial) == 0 {
+		return nil, errors.New("a root cannot revoke itself: take it out of the verifiers")
+	}
+	return nil, fmt.Errorf("this root signed no certificate with serial number %x", serial)
 }
 
 // CRL signs the list of everything the root revoked (RFC 5280 5). Its number is

@@ -57,6 +57,9 @@ func (r *Root) Sign(q *ceremony.Request, t Terms) (*Signed, error) {
 }
 
 func (r *Root) sign(q *ceremony.Request, t Terms, now time.Time) (*Signed, error) {
+	if err := r.mayCertify(q); err != nil {
+		return nil, err
+	}
 	notBefore, notAfter, err := r.validity(&t, now)
 	if err != nil {
 		return nil, err
@@ -95,6 +98,36 @@ func (r *Root) sign(q *ceremony.Request, t Terms, now time.Time) (*Signed, error
 	return s, r.keep(s, q, now)
 }
 
+// ErrTakenBack: a root certifies no key again that it took back, unless for a
+// certificate that took the other's place.
+var ErrTakenBack = errors.New("it was taken back")
+
+// mayCertify refuses a request whose keys were taken back, and one for the name
+// of the root, which would look like a root's.
+func (r *Root) mayCertify(q *ceremony.Request) error {
+	if q.Subject().String() == r.cert.Subject.String() {
+		return errors.New("this is the root's own name: a station has another")
+	}
+	issued, err := r.issued()
+	if err != nil {
+		return err
+	}
+	for _, e := range issued.revoked {
+		if e.Reason == reasonSuperseded {
+			continue
+		}
+		spki, err := ceremony.SPKI(e.Certificate.PublicKey)
+		if err != nil {
+			return err
+		}
+		if spki == q.SPKI() || q.CheckpointCSR() != nil && spki == q.CheckpointSPKI() {
+			return fmt.Errorf("the key %x: %w: %q, serial %x, at %s for %s; the station needs a new key: station ca rotate, or station handover",
+				spki, ErrTakenBack, e.Certificate.Subject, e.Certificate.SerialNumber, e.Time.Format(time.RFC3339), e.Reason)
+		}
+	}
+	return nil
+}
+
 // certifyCheckpoint makes the anchor by which a ledger is trusted. It lives as
 // long as the root: what a ledger recorded must be verifiable when the
 // intermediates of its time have long run out.
@@ -106,7 +139,7 @@ func (r *Root) certifyCheckpoint(q *ceremony.Request, proof *ceremony.Proof, not
 	}
 	return r.certify(&x509.Certificate{
 		SerialNumber: newSerial(), RawSubject: q.CheckpointCSR().RawSubject, NotBefore: notBefore, NotAfter: r.cert.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, URIs: uris,
+		KeyUsage: x509.KeyUsageDigitalSignature, UnknownExtKeyUsage: issuer.LedgerUsage(), URIs: uris,
 	}, q.CheckpointCSR().PublicKey)
 }
 

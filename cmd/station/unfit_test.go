@@ -169,7 +169,8 @@ func TestLedgerCannotWrite(t *testing.T) {
 	// The small disk is a tmpfs in a mount namespace of its own.
 	script := `set -e
 cp -a "$HOME_DIR/ledger/." "$HOME_DIR/away/"
-mount -t tmpfs -o size=420k tmpfs "$HOME_DIR/ledger"
+used=$(du -sk "$HOME_DIR/away" | cut -f1)
+mount -t tmpfs -o size=$((used + 160))k tmpfs "$HOME_DIR/ledger"
 cp -a "$HOME_DIR/away/." "$HOME_DIR/ledger/"
 code=0
 "$@" || code=$?

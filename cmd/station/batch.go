@@ -91,6 +91,7 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 	if err != nil {
 		return err
 	}
+	defer b.keepBackups(ctx)()
 	for _, n := range numbers {
 		st.Attach(n, seats.taken[n].name, seats.taken[n].usb)
 	}

@@ -31,23 +31,24 @@ import (
 // bench is an opened home: everything a command needs to provision. Close
 // gives it back in the opposite order.
 type bench struct {
-	home    *home
-	log     *slog.Logger
-	tpm     *tpm.TPM
-	ledger  *ledger.Ledger
-	reader  *reader.Reader
-	who     string // id of the operator
-	accept  *acceptance
-	role    operator.Role
-	locked  *[]string   // who was locked by wrong PINs and is not on record yet
-	signed  bool        // the login is on record, and a logout will be due
-	pin     *keptSecret // of the CA key, for as long as the session
-	issuer  *issuer.Issuer
-	product *provision.Product
-	profile *issuer.Profile
-	rework  []byte        // DER SubjectPublicKeyInfo of the rework key
-	others  []*filter.Set // what other stations have used
-	started bool          // the start entry is on record, and a stop entry will be due
+	home     *home
+	log      *slog.Logger
+	tpm      *tpm.TPM
+	ledger   *ledger.Ledger
+	reader   *reader.Reader
+	who      string // id of the operator
+	accept   *acceptance
+	role     operator.Role
+	locked   *[]string   // who was locked by wrong PINs and is not on record yet
+	signed   bool        // the login is on record, and a logout will be due
+	pin      *keptSecret // of the CA key, for as long as the session
+	issuer   *issuer.Issuer
+	product  *provision.Product
+	profile  *issuer.Profile
+	rework   []byte        // DER SubjectPublicKeyInfo of the rework key
+	others   []*filter.Set // what other stations have used
+	schedule *schedule     // of copies of the ledger; nil: none is set
+	started  bool          // the start entry is on record, and a stop entry will be due
 }
 
 // openBare reads a home and locks it.

@@ -47,6 +47,7 @@ var organs = []struct {
 	{"clock", lookClock},
 	{"disk", lookDisk},
 	{"ledger", lookLedger},
+	{"backup", lookBackup},
 	{"ports", lookPorts},
 	{"certificate", lookCertificate},
 }

@@ -34,6 +34,9 @@ type homeConfig struct {
 
 	// Bench binds slots to USB locations: slot number -> location.
 	Bench map[string]string `toml:"bench,omitempty"`
+
+	// Backup says where copies of the ledger go; nil: none are made.
+	Backup *backupConfig `toml:"backup,omitempty"`
 }
 
 // homeKeys name the station's keys in its TPM. A creation proves where its key
@@ -146,6 +149,10 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 	if err := settings.Decode(path, raw, &c); err != nil {
 		return c, err
 	}
+	backup := backupConfig{Dir: "."}
+	if c.Backup != nil {
+		backup = *c.Backup
+	}
 	err := settings.Verify(path, raw, []settings.Check{
 		{Key: "name", OK: stationName.MatchString(c.Name), Allowed: "PLANT/STATION, letters, digits and . _ - are allowed"},
 		{Key: "epoch", OK: c.Epoch >= 1, Allowed: "a number from 1"},
@@ -153,6 +160,9 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 		{Key: "product", OK: c.Product == "" || c.Product == filepath.Base(c.Product), Allowed: "the name of a file in products, without .toml"},
 		{Key: "slots", OK: c.Slots >= 1 && c.Slots <= maxSlots, Allowed: fmt.Sprintf("1 to %d", maxSlots)},
 		{Key: "min_free_mib", OK: c.MinFree >= 16, Allowed: "16 or more"},
+		{Key: "dir", OK: backup.Dir != "", Allowed: "the folder for copies of the ledger"},
+		{Key: "every", OK: backup.Every == 0 || backup.Every.ok(), Allowed: backupEveryAllowed},
+		{Key: "keep", OK: backup.Keep >= 0 && backup.Keep <= maxBackupKeep, Allowed: fmt.Sprintf("how many copies stay, 1 to %d; 0: all", maxBackupKeep)},
 	})
 	if err != nil {
 		return c, err

@@ -56,6 +56,9 @@ func (m *monitor) look(ctx context.Context) []provision.Health {
 	x := &examination{home: m.b.home, tpm: m.b.tpm, now: time.Now()}
 	tpmIs, ca, disk := lookTPM(ctx, x).Health, lookCertificate(ctx, x).Health, lookDisk(ctx, x).Health
 	tpmIs.Name, disk.Name = "TPM", "Ledger"
+	if err := m.b.schedule.Err(); err != nil && disk.Level == provision.OK {
+		disk.Level, disk.Text = provision.Warn, "no copy of the ledger was made: "+err.Error()
+	}
 	left := m.b.issuer.Certificate().NotAfter.Sub(x.now)
 	ca.Name = fmt.Sprintf("CA %d d", int(left.Hours()/24))
 	return []provision.Health{tpmIs, disk, ca}

@@ -167,6 +167,8 @@ var commandActions = map[string]operator.Action{
 	"station operator":      operator.Enrol,
 	"station ledger export": operator.Export,
 	"station ledger filter": operator.Export,
+	"station ledger cosign": operator.Export,
+	"station ledger backup": operator.Export,
 	"station scrap":         operator.Provision, // and somebody's approval
 	"station rework":        operator.Provision, // and somebody's approval
 	"station handover":      operator.Set,       // and somebody's approval

@@ -89,6 +89,7 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 	if err != nil {
 		return err
 	}
+	defer b.keepBackups(ctx)()
 	go watch(ctx, st, look, newSeats(b.home.cfg.bound(), cfg.Slots))
 	var describe io.Writer
 	if f.describe {

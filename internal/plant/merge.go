@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,7 +44,7 @@ func (m *merge) run(origins []string) error {
 	if _, err := m.tx.Exec(m.ctx, staging); err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(m.bundle.Raw(m.ctx, 0, 0))
+	next, stop := pull(m.bundle.Raw(m.ctx, 0, 0))
 	defer stop()
 	m.next = next
 	for i, at := range m.bundle.Manifest.Epochs {
@@ -129,7 +128,7 @@ func (m *merge) insert() error {
 
 // blobs takes in what the plant does not have yet: a bundle brings all there ever were.
 func (m *merge) blobs() error {
-	next, stop := iter.Pull2(m.bundle.Digests(m.ctx))
+	next, stop := pull(m.bundle.Digests(m.ctx))
 	defer stop()
 	_, err := m.tx.CopyFrom(m.ctx, pgx.Identifier{"staging_digest"}, []string{"sha256"}, pgx.CopyFromFunc(func() ([]any, error) {
 		sum, err, more := next()
@@ -157,7 +156,7 @@ func (m *merge) blobs() error {
 }
 
 func (m *merge) addBlobs(missing map[[32]byte]bool) error {
-	next, stop := iter.Pull2(m.bundle.Blobs(m.ctx))
+	next, stop := pull(m.bundle.Blobs(m.ctx))
 	defer stop()
 	_, err := m.tx.CopyFrom(m.ctx, pgx.Identifier{"staging_blob"}, []string{"sha256", "bytes"}, pgx.CopyFromFunc(func() ([]any, error) {
 		for {
@@ -323,7 +322,7 @@ func (l *merging) last() error {
 
 // checkpoints stages the bundle's, and the one it was made under.
 func (l *merging) checkpoints() error {
-	next, stop := iter.Pull2(l.bundle.Checkpoints(l.ctx))
+	next, stop := pull(l.bundle.Checkpoints(l.ctx))
 	defer stop()
 	made := l.theirs
 	_, err := l.tx.CopyFrom(l.ctx, pgx.Identifier{"staging_checkpoint"}, []string{"origin", "size", "note"}, pgx.CopyFromFunc(func() ([]any, error) {

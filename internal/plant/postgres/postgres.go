@@ -60,9 +60,9 @@ func Start(ctx context.Context) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	make := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "plant", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-	make.Dir, make.SysProcAttr = dir, attributes(as)
-	if out, err := make.CombinedOutput(); err != nil {
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "plant", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr = dir, attributes(as)
+	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	return s, s.serve(ctx, filepath.Join(bin, "postgres"), as)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command ledger-verify judges a bundle of a station's ledger, on any machine:
+// Command ledger-verify judges what a station's ledger exported, on any machine:
 // it needs no station, database, TPM or network.
 //
-//	ledger-verify --root ROOT.pem BUNDLE
+//	ledger-verify --root ROOT.pem BUNDLE   the whole ledger
+//	ledger-verify --root ROOT.pem UNIT     all about one unit (--format audit)
+//	ledger-verify --root ROOT.pem FILE     a file exported with --proof
 //
 // The anchor is your own copy of the root certificate, or the ledger's key
 // (--vkey). Without one the verdict is "self-consistent, origin not proven".
@@ -13,7 +15,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"flag"
@@ -53,24 +54,23 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return exitRight
 	}
-	var report *audit.Report
+	var r verdict
 	if err == nil {
-		report, err = judge(ctx, o, errs)
+		r, err = judgeAny(ctx, o, errs)
 	}
-	var damage *bundle.DamageError
 	switch {
-	case errors.As(err, &damage):
+	case damaged(err):
 		fmt.Fprintf(out, "NOT VALID: %v\n", err)
 		return exitWrong
 	case err != nil:
 		fmt.Fprintf(errs, "error: %v\n", err)
 		return exitUnjudged
 	}
-	if err := tell(out, report, o.json); err != nil {
+	if err := tell(out, r, o.json); err != nil {
 		fmt.Fprintf(errs, "error: %v\n", err)
 		return exitUnjudged
 	}
-	if !report.OK() {
+	if !r.OK() {
 		return exitWrong
 	}
 	return exitRight
@@ -81,7 +81,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f := flag.NewFlagSet("ledger-verify", flag.ContinueOnError)
 	f.SetOutput(errs)
 	f.Usage = func() {
-		fmt.Fprintln(errs, "usage: ledger-verify [--root FILE] [--vkey KEY]... [--known FILE]... [--json] BUNDLE")
+		fmt.Fprintln(errs, "usage: ledger-verify [--root FILE] [--vkey KEY]... [--known FILE]... [--json] BUNDLE|UNIT|FILE")
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.root, "root", "", "your copy of the root certificate, PEM")
@@ -99,7 +99,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if f.NArg() != 1 {
 		f.Usage()
-		return o, errors.New("name one bundle")
+		return o, errors.New("name one bundle, unit's file, or file that was exported with --proof")
 	}
 	o.bundle = f.Arg(0)
 	return o, nil
@@ -111,22 +111,9 @@ func judge(ctx context.Context, o options, errs io.Writer) (*audit.Report, error
 		return nil, err
 	}
 	defer b.Close()
-	var root *x509.Certificate
-	if o.root != "" {
-		if root, err = readRoot(o.root); err != nil {
-			return nil, err
-		}
-	}
-	a, err := audit.SortCertificates(b.Certificates, root)
+	a, err := o.anchors(b.Certificates)
 	if err != nil {
 		return nil, err
-	}
-	for _, k := range o.vkeys {
-		v, err := record.ParseVerifier(k)
-		if err != nil {
-			return nil, fmt.Errorf("--vkey: %w", err)
-		}
-		a.Keys = append(a.Keys, v)
 	}
 	for _, path := range o.known {
 		note, err := readKnown(ctx, path)
@@ -138,6 +125,28 @@ func judge(ctx context.Context, o options, errs io.Writer) (*audit.Report, error
 	m := b.Manifest
 	fmt.Fprintf(errs, "bundle of %s, made %s by %s with %s: %d entries, %d blobs\n", m.Station, m.Created, m.Operator, m.Software, m.Entries(), m.Blobs)
 	return audit.VerifyBundle(ctx, b, a)
+}
+
+// anchors are what the auditor brings along, and of the certificates that came
+// with the export those that the auditor's root vouches for.
+func (o *options) anchors(certificates []byte) (a audit.Anchors, err error) {
+	var root *x509.Certificate
+	if o.root != "" {
+		if root, err = readRoot(o.root); err != nil {
+			return a, err
+		}
+	}
+	if a, err = audit.SortCertificates(certificates, root); err != nil {
+		return a, err
+	}
+	for _, k := range o.vkeys {
+		v, err := record.ParseVerifier(k)
+		if err != nil {
+			return a, fmt.Errorf("--vkey: %w", err)
+		}
+		a.Keys = append(a.Keys, v)
+	}
+	return a, nil
 }
 
 // maxSmall bounds the files the auditor names.
@@ -189,22 +198,4 @@ func readKnown(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is neither a checkpoint nor a proof nor a bundle", path)
 	}
 	return text, nil
-}
-
-func tell(out io.Writer, r *audit.Report, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(struct {
-			Verdict string `json:"verdict"`
-			OK      bool   `json:"ok"`
-			*audit.Report
-		}{r.Verdict(), r.OK(), r})
-	}
-	_, err := fmt.Fprintln(out, r.Verdict())
-	for _, f := range r.Findings {
-		fmt.Fprintln(out, " ", f)
-	}
-	if more := r.Wrong - int64(len(r.Findings)); err == nil && more > 0 {
-		_, err = fmt.Fprintf(out, "  and %d more\n", more)
-	}
-	return err
 }

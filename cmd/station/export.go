@@ -19,7 +19,6 @@ import (
 	"golang.org/x/term"
 
 	"provisioning.example/station/internal/export"
-	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
 
@@ -28,7 +27,7 @@ type exportFlags struct {
 	format, out  string
 	kinds        []string
 	since, until string
-	skip         bool
+	skip, proof  bool
 	selection    export.Selection
 	aws          export.AWSOptions
 	azure        export.AzureOptions
@@ -37,12 +36,14 @@ type exportFlags struct {
 func newLedgerExport(g *globals) *cobra.Command {
 	f := exportFlags{}
 	c := &cobra.Command{
-		Use: "export", Short: "write the ledger for others: csv, jsonl, packs for clouds", Args: cobra.NoArgs,
+		Use: "export", Short: "write the ledger for others: csv, xlsx, html, a unit's file, packs for clouds", Args: cobra.NoArgs,
 		Long: `export writes the ledger to a file, or to a folder for a cloud, that appears whole
 or not at all. The export itself is recorded first.
 
   jsonl      the evidence: the stored bytes
-  csv        a view for spreadsheets
+  csv, xlsx  views for spreadsheets
+  html       a report with plots, to read and to print
+  audit      with --unit: all about one unit in one file that its customer can check
   bundle     the whole ledger in one file, for ledger-verify on QA's machine
   aws        folder for AWS IoT Core: CA, policy, templates, bulk registration, allow-list
   azure      folder for Azure: enrollment group, devices.txt, allow-list
@@ -72,20 +73,22 @@ whose certificate lives; docs/exports.md says what is in each.`,
 }
 
 func (f *exportFlags) formats() []string {
-	return slices.Sorted(slices.Values(append(append(export.Formats(), export.Packs()...), bundleFormat)))
+	return slices.Sorted(slices.Values(append(append(export.Formats(), export.Packs()...), bundleFormat, auditFormat)))
 }
 
 func (f *exportFlags) define(c *cobra.Command) {
 	v := c.Flags()
 	v.StringVar(&f.format, "format", "csv", strings.Join(f.formats(), ", "))
 	v.StringVar(&f.out, "out", "", "the file to write, or the folder to make")
-	v.StringArrayVar(&f.kinds, "kind", nil, "csv, jsonl: only entries of this kind, may be repeated (end: how units ended)")
+	v.StringArrayVar(&f.kinds, "kind", nil, "csv, xlsx, jsonl: only entries of this kind, may be repeated (end: how units ended)")
 	v.StringVar(&f.selection.Order, "order", "", "one work order")
 	v.StringVar(&f.selection.Product, "product", "", "one product")
 	v.StringVar(&f.selection.Serial, "unit", "", "one unit, by its serial")
-	v.StringVar(&f.selection.Outcome, "result", "", "csv, jsonl: passed, failed, error or aborted")
+	v.StringVar(&f.selection.Outcome, "result", "", "csv, xlsx, jsonl, html: passed, failed, error or aborted")
+	v.StringVar(&f.selection.Person, "by", "", "what this operator did, by ID")
 	v.StringVar(&f.since, "since", "", "not before this day or time, as 2026-11-22 or 2026-11-22T07:31:00Z")
 	v.StringVar(&f.until, "until", "", "before this day or time")
+	v.BoolVar(&f.proof, "proof", false, "csv, xlsx, jsonl, html: beside the file, write what proves that the ledger recorded it")
 	v.BoolVar(&f.skip, "skip", false, "aws, azure: leave out units that do not keep the cloud's limits, and list them")
 	v.StringVar(&f.aws.TopicRoot, "topic-root", "sensors", "aws: devices publish below TOPIC-ROOT/NAME/")
 	v.StringVar(&f.aws.Policy, "policy-name", "station-device", "aws: name of the policy")
@@ -106,8 +109,10 @@ func (f *exportFlags) parse() (err error) {
 		return usage(fmt.Errorf("--format %q", f.format), "allowed: "+strings.Join(f.formats(), ", "))
 	case f.out == "":
 		return usage(errors.New("--out is needed"), "name the file to write, or the folder to make")
-	case f.pack() && len(f.kinds) > 0:
-		return usage(fmt.Errorf("--kind with --format %s", f.format), "kinds are of entries: csv, jsonl")
+	case (f.pack() || f.format == "html") && len(f.kinds) > 0:
+		return usage(fmt.Errorf("--kind with --format %s", f.format), "kinds are of entries: csv, jsonl, xlsx")
+	case f.proof && !slices.Contains(export.Formats(), f.format):
+		return usage(fmt.Errorf("--proof with --format %s", f.format), "it is for "+strings.Join(export.Formats(), ", ")+"; an audit and a bundle hold their proof")
 	case f.pack() && f.selection.Outcome != "" && f.selection.Outcome != record.Passed:
 		return usage(fmt.Errorf("--result %q with --format %s", f.selection.Outcome, f.format), "only units that passed are registered anywhere")
 	case f.selection.Outcome != "" && !slices.Contains([]string{record.Passed, record.Failed, record.Error, record.Aborted}, f.selection.Outcome):
@@ -115,7 +120,7 @@ func (f *exportFlags) parse() (err error) {
 	case f.format == "c-header" && (f.selection.Order != "" || f.selection.Product != "" || f.since != "" || f.until != ""):
 		return usage(errors.New("a selection with --format c-header"), "it is for all devices, or with --unit for one")
 	}
-	if err := f.checkBundle(); err != nil {
+	if err := errors.Join(f.checkBundle(), f.checkAudit()); err != nil {
 		return err
 	}
 	for _, k := range f.kinds {
@@ -163,15 +168,27 @@ func (f *exportFlags) filter() string {
 	return record.Plain(strings.Join(parts, " "), 512)
 }
 
-// export records the export, and writes what the ledger held at that moment.
-func (b *bench) export(c *cobra.Command, g *globals, f exportFlags) (export.Result, error) {
+// export writes what the ledger holds at this moment. It is on record before
+// anything has its name.
+func (b *bench) export(c *cobra.Command, g *globals, f exportFlags) (res export.Result, err error) {
 	ctx := c.Context()
-	if f.format == bundleFormat {
-		show := newCountShow(c.ErrOrStderr())
-		defer show.end()
-		res, err := b.exportBundle(ctx, f, show.tell)
-		return res, exportError(err)
+	show := newCountShow(c.ErrOrStderr())
+	defer show.end()
+	switch {
+	case f.format == bundleFormat:
+		res, err = b.exportBundle(ctx, f, show.tell)
+	case f.format == auditFormat:
+		res, err = b.exportAudit(ctx, f)
+	case f.pack():
+		return b.exportPack(ctx, g, f, show.tell)
+	default:
+		res, err = b.exportFile(ctx, f, show.tell)
 	}
+	return res, exportError(err)
+}
+
+// exportPack records the export, and then writes the pack.
+func (b *bench) exportPack(ctx context.Context, g *globals, f exportFlags, tell func(int64)) (export.Result, error) {
 	options, err := b.packOptions(ctx, g, f)
 	if err != nil {
 		return export.Result{}, err
@@ -187,17 +204,13 @@ func (b *bench) export(c *cobra.Command, g *globals, f exportFlags) (export.Resu
 		return export.Result{}, unfit(err, "see: station ledger verify")
 	}
 	defer moment.Close()
-	show := newCountShow(c.ErrOrStderr())
-	defer show.end()
-	res, err := f.write(ctx, moment, options, show.tell)
+	options.Progress = tell
+	res, err := export.Pack(ctx, f.out, f.format, moment, options)
 	return res, exportError(err)
 }
 
 // packOptions opens what a pack needs besides the ledger.
 func (b *bench) packOptions(ctx context.Context, g *globals, f exportFlags) (o export.PackOptions, err error) {
-	if !f.pack() {
-		return o, nil
-	}
 	in, err := b.installedCA()
 	if err != nil {
 		return o, err
@@ -210,14 +223,6 @@ func (b *bench) packOptions(ctx context.Context, g *globals, f exportFlags) (o e
 		o.Manifest, err = b.manifestKey(ctx, g, in)
 	}
 	return o, err
-}
-
-func (f *exportFlags) write(ctx context.Context, moment *reader.Reader, o export.PackOptions, tell func(int64)) (export.Result, error) {
-	if f.pack() {
-		o.Progress = tell
-		return export.Pack(ctx, f.out, f.format, moment, o)
-	}
-	return export.File(ctx, f.out, f.format, moment, export.Options{Selection: f.selection, Kinds: f.kinds, Progress: tell})
 }
 
 // exportError says what a person can do about it.

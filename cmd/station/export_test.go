@@ -165,15 +165,20 @@ func TestExportRefuses(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	before := p.count(record.KindExport)
 	for what, args := range map[string][]string{
-		"allowed: aws, azure, ":                   {"--format", "pdf"},
-		"only units that passed are registered":   {"--format", "aws", "--result", "failed"},
-		"allowed: passed, failed, error, aborted": {"--result", "good"},
-		"kinds are of entries":                    {"--format", "azure", "--kind", "end"},
-		"lists the kinds":                         {"--kind", "ends"},
-		"topic root":                              {"--format", "aws", "--topic-root", "#"},
-		"enrollment group":                        {"--format", "azure", "--enrollment-group", "A B"},
-		"a day as 2026-11-22":                     {"--since", "yesterday"},
-		"it is for all devices":                   {"--format", "c-header", "--order", "WO-1"},
+		"allowed: audit, aws, azure, bundle, c-header, csv, html, jsonl, manifest, xlsx": {"--format", "pdf"},
+		"only units that passed are registered":                                          {"--format", "aws", "--result", "failed"},
+		"allowed: passed, failed, error, aborted":                                        {"--result", "good"},
+		"kinds are of entries: csv":                                                      {"--format", "azure", "--kind", "end"},
+		"lists the kinds":                                                                {"--kind", "ends"},
+		"topic root":                                                                     {"--format", "aws", "--topic-root", "#"},
+		"enrollment group":                                                               {"--format", "azure", "--enrollment-group", "A B"},
+		"a day as 2026-11-22":                                                            {"--since", "yesterday"},
+		"name it with --unit SERIAL":                                                     {"--format", "audit"},
+		"about one unit, whole":                                                          {"--format", "audit", "--unit", "x", "--order", "WO-1"},
+		"kinds are of entries: csv, jsonl, xlsx":                                         {"--format", "html", "--kind", "end"},
+		"an audit and a bundle hold their proof":                                         {"--format", "audit", "--unit", "x", "--proof"},
+		"no unit \"x\" in the ledger":                                                    {"--format", "audit", "--unit", "x"},
+		"it is for all devices":                                                          {"--format", "c-header", "--order", "WO-1"},
 	} {
 		code, _, errs := p.do(append([]string{"ledger", "export", "--out", p.path("x")}, args...)...)
 		if code != exitUsage || !strings.Contains(errs, what) || exists(p.path("x")) {

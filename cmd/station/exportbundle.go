@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"provisioning.example/station/internal/export"
-	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/record/bundle"
 )
@@ -37,30 +36,9 @@ func (b *bench) exportBundle(ctx context.Context, f exportFlags, tell func(int64
 		Station: b.home.cfg.Name, Created: record.Timestamp(time.Now()), Operator: b.who, Software: software(),
 		Certificates: certs, Progress: tell,
 		Sign: func(ctx context.Context, manifest string, m *bundle.Manifest) ([]byte, record.Proof, error) {
-			return b.noteBundle(ctx, f, manifest, m)
+			return b.noteExport(ctx, record.Body{Format: bundleFormat, File: filepath.Base(f.out), FileDigest: manifest, Count: m.Entries()})
 		},
 	})
-}
-
-// noteBundle records that the bundle leaves, and returns the entry with its
-// proof.
-func (b *bench) noteBundle(ctx context.Context, f exportFlags, manifest string, m *bundle.Manifest) ([]byte, record.Proof, error) {
-	seqs, err := b.ledger.Append(ctx, ledger.Batch{Bodies: []record.Body{{
-		Kind: record.KindExport, Format: bundleFormat, File: filepath.Base(f.out), FileDigest: manifest, Count: m.Entries(),
-		Operator: b.who, Software: software(),
-	}}})
-	if err == nil {
-		err = b.ledger.Cover(ctx, seqs[0])
-	}
-	if err != nil {
-		return nil, record.Proof{}, err
-	}
-	proof, err := b.ledger.Proof(ctx, seqs[0])
-	if err != nil {
-		return nil, record.Proof{}, err
-	}
-	e, err := b.reader.Entry(ctx, b.ledger.Origin().Epoch, seqs[0])
-	return e.Raw, proof, err
 }
 
 // certificates is what is installed in this epoch and those before, and the

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package export writes entries of a ledger for other programs and people. JSONL is the evidence: the stored bytes, one entry a line.
-// CSV is a view for spreadsheets and may change values so that they are shown and not calculated.
+// CSV and XLSX are views for spreadsheets and may change values so that they are shown and not calculated; HTML is a report that counts.
 //
 // A pack is about certificates, not entries: what a cloud needs to know them (aws, azure), a list that is signed unit by unit
 // (manifest), or what a firmware compiles in (c-header). docs/exports.md says what is in each.
 //
-// An export reads only. Who exports records an export entry first.
+// An export reads only. Who exports records an export entry first: a pack's before its first byte is written, a file's when the file
+// is whole and its digest known, before it gets its name ([Options].Record).
 package export
 
 import (
@@ -23,6 +24,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"provisioning.example/station/internal/record"
 )
@@ -37,6 +39,18 @@ type Options struct {
 	Selection
 	Kinds    []string         // only these kinds of entries; none: all
 	Progress func(rows int64) // called now and then, if set
+	Head     Head             // what a report says of itself
+
+	// Record is called by [File], if set, with the file whole and on the disk but not under its name yet. What it returns is put
+	// beside the file, before it; an error leaves nothing behind.
+	Record func(Result) (*Proof, error)
+}
+
+// Head is who made an export, and from what.
+type Head struct {
+	Station, Operator, Software string
+	Simulated                   bool // the TPM is a simulated one
+	Created                     time.Time
 }
 
 // Result tells what was written.
@@ -52,12 +66,15 @@ type Result struct {
 type rowWriter interface {
 	row(record.Entry) error
 	flush() error
+	close() // gives back what is held; may follow flush
 }
 
 // formats are the formats there are.
-var formats = map[string]func(io.Writer) (rowWriter, error){
+var formats = map[string]func(io.Writer, Options) (rowWriter, error){
 	"csv":   newCSV,
+	"html":  newReport,
 	"jsonl": newJSONL,
+	"xlsx":  newWorkbook,
 }
 
 // Formats returns the names of the formats in alphabetical order.
@@ -66,18 +83,20 @@ func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 // progressStep is how many entries are read between two calls of Progress.
 const progressStep = 1000
 
-// Write writes all entries of a source, oldest first, in constant memory.
+// Write writes all entries of a source, oldest first, in constant memory (a workbook:
+// but for what its library keeps of each sheet).
 func Write(ctx context.Context, w io.Writer, format string, source Source, o Options) (Result, error) {
 	open := formats[format]
 	if open == nil {
 		return Result{}, fmt.Errorf("export format %q is unknown, there are %s", format, strings.Join(Formats(), ", "))
 	}
-	counted := &counter{w: w, hash: sha256.New()}
+	counted := &counter{w: writing{ctx, w}, hash: sha256.New()}
 	buffered := bufio.NewWriterSize(counted, 1<<16)
-	rows, err := open(buffered)
+	rows, err := open(buffered, o)
 	if err != nil {
 		return Result{}, err
 	}
+	defer rows.close()
 	n, err := writeRows(ctx, rows, source, o)
 	if err != nil {
 		return Result{}, err
@@ -116,6 +135,19 @@ func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n
 	return n, nil
 }
 
+// writing ends writes with their context.
+type writing struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w writing) Write(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(b)
+}
+
 // counter counts and hashes what passes.
 type counter struct {
 	w    io.Writer
@@ -138,11 +170,11 @@ func (c *counter) sum() string { return hex.EncodeToString(c.hash.Sum(nil)) }
 // File writes an export to a file. It is written under another name in the same folder, flushed to the disk, and then gets its name:
 // an error or a cancelled context leaves nothing behind, and what was there before stays.
 func File(ctx context.Context, path, format string, source Source, o Options) (Result, error) {
-	return whole(path, func(f *os.File) (Result, error) { return Write(ctx, f, format, source, o) })
+	return whole(path, o.Record, func(f *os.File) (Result, error) { return Write(ctx, f, format, source, o) })
 }
 
 // whole writes a file as a whole, or none.
-func whole(path string, write func(*os.File) (Result, error)) (result Result, err error) {
+func whole(path string, record func(Result) (*Proof, error), write func(*os.File) (Result, error)) (result Result, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".part-")
 	if err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)
@@ -162,7 +194,17 @@ func whole(path string, write func(*os.File) (Result, error)) (result Result, er
 	if err = f.Close(); err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)
 	}
+	var proof *Proof
+	if record != nil {
+		if proof, err = record(result); err != nil {
+			return Result{}, err
+		}
+	}
+	if err = proof.beside(path); err != nil {
+		return Result{}, err
+	}
 	if err = os.Rename(f.Name(), path); err != nil {
+		proof.remove(path)
 		return Result{}, fmt.Errorf("export: %w", err)
 	}
 	return result, syncFolder(filepath.Dir(path))

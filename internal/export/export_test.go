@@ -88,7 +88,7 @@ func TestJSONLIsTheStoredBytes(t *testing.T) {
 	if result, err = export.Write(t.Context(), &out, "jsonl", r, export.Options{Kinds: []string{record.KindLogin}}); err != nil || result.Rows != 1 {
 		t.Errorf("one kind: %+v, %v", result, err)
 	}
-	if _, err := export.Write(t.Context(), &out, "xml", r, export.Options{}); err == nil || !strings.Contains(err.Error(), "csv, jsonl") {
+	if _, err := export.Write(t.Context(), &out, "xml", r, export.Options{}); err == nil || !strings.Contains(err.Error(), "csv, html, jsonl, xlsx") {
 		t.Errorf("unknown format: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestProgressIsToldAndFormatsAreNamed(t *testing.T) {
 	if !slices.Equal(told, []int64{1000, 2000}) {
 		t.Errorf("progress was told as %v", told)
 	}
-	if got := export.Formats(); !slices.Equal(got, []string{"csv", "jsonl"}) {
+	if got := export.Formats(); !slices.Equal(got, []string{"csv", "html", "jsonl", "xlsx"}) {
 		t.Errorf("formats are %v", got)
 	}
 }

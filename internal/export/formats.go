@@ -22,7 +22,7 @@ func decode(raw []byte) (b record.Body, err error) {
 // jsonl writes the stored bytes, one entry a line.
 type jsonl struct{ w io.Writer }
 
-func newJSONL(w io.Writer) (rowWriter, error) { return jsonl{w}, nil }
+func newJSONL(w io.Writer, _ Options) (rowWriter, error) { return jsonl{w}, nil }
 
 func (j jsonl) row(e record.Entry) error {
 	if _, err := j.w.Write(e.Raw); err != nil {
@@ -33,6 +33,7 @@ func (j jsonl) row(e record.Entry) error {
 }
 
 func (j jsonl) flush() error { return nil }
+func (j jsonl) close()       {}
 
 // table writes CSV (RFC 4180): CRLF, a header, UTF-8.
 type table struct {
@@ -40,10 +41,19 @@ type table struct {
 	cells []string
 }
 
-// column is one column of the CSV. New ones are added at the end, since people's sheets count on the order.
+// column is one column of the tables. New ones are added at the end, since people's sheets count on the order.
 type column struct {
 	name  string
 	value func(record.Entry) string
+}
+
+// numeric are the columns that a workbook holds as numbers; all others are text, so that a serial keeps its zeros.
+func (c column) numeric() bool {
+	switch c.name {
+	case "epoch", "seq", "slot", "attempt", "duration_ms":
+		return true
+	}
+	return false
 }
 
 var columns = []column{
@@ -101,7 +111,7 @@ func flag(b bool) string {
 	return ""
 }
 
-func newCSV(w io.Writer) (rowWriter, error) {
+func newCSV(w io.Writer, _ Options) (rowWriter, error) {
 	t := &table{csv.NewWriter(w), make([]string, len(columns))}
 	t.w.UseCRLF = true
 	for i, c := range columns {
@@ -121,6 +131,8 @@ func (t *table) flush() error {
 	t.w.Flush()
 	return t.w.Error()
 }
+
+func (t *table) close() {}
 
 // guard keeps a spreadsheet from taking a text for a formula (OWASP ASVS 1.2.10): a leading = + - @, their full-width forms,
 // tab, line break and NUL get an apostrophe before them.

@@ -36,7 +36,7 @@ func writeHeader(ctx context.Context, path string, w *units, o *PackOptions) (Re
 	} else if o.Selection != (Selection{}) {
 		return Result{}, errors.New("export: a c-header is for all devices, or for one unit: no other selection makes sense")
 	}
-	return whole(path, func(out *os.File) (Result, error) {
+	return whole(path, nil, func(out *os.File) (Result, error) {
 		c := &counter{w: out, hash: sha256.New()}
 		if _, err := io.WriteString(c, header(device, o)); err != nil {
 			return Result{}, fmt.Errorf("export: %w", err)

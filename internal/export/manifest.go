@@ -126,7 +126,7 @@ func writeManifest(ctx context.Context, path string, w *units, o *PackOptions) (
 	if err != nil {
 		return Result{}, fmt.Errorf("export: %w", err)
 	}
-	return whole(path, func(out *os.File) (Result, error) {
+	return whole(path, nil, func(out *os.File) (Result, error) {
 		m := manifest{w: &counter{w: out, hash: sha256.New()}, o: o, protected: protected}
 		if err := w.each(ctx, o.Selection, func(u *unit) error { return m.add(ctx, u) }); err != nil {
 			return Result{}, fmt.Errorf("export: %w", err)

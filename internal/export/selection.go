@@ -16,6 +16,7 @@ type Selection struct {
 	Product string
 	Serial  string
 	Outcome string // of runs; packs register what passed and take no other
+	Person  string // the operator who did it, by ID
 	Since   time.Time
 	Until   time.Time // not included
 }
@@ -25,6 +26,7 @@ func (s Selection) takes(b *record.Body) bool {
 		(s.Product == "" || b.Product == s.Product) &&
 		(s.Serial == "" || b.Serial == s.Serial) &&
 		(s.Outcome == "" || b.Outcome == s.Outcome) &&
+		(s.Person == "" || b.Operator == s.Person) &&
 		// Text order is time order.
 		(s.Since.IsZero() || b.Time >= record.Timestamp(s.Since)) &&
 		(s.Until.IsZero() || b.Time < record.Timestamp(s.Until))
@@ -42,6 +44,7 @@ func (s Selection) String() string {
 	add("product", s.Product)
 	add("unit", s.Serial)
 	add("result", s.Outcome)
+	add("by", s.Person)
 	if !s.Since.IsZero() {
 		add("since", s.Since.UTC().Format(time.RFC3339))
 	}

@@ -1,0 +1,1 @@
+../internal/record/dossier/verify-unit.sh

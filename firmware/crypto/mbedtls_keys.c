@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mbedtls backend (2.28 and 3.6): keys, signatures, hashes and random
-// numbers. It calls the algorithms themselves: the PSA Crypto API around them,
-// with its key store, is 6 KB of code that an agent with one key does not need.
-#include "crypto.h"
-
-#include "../core/der.h"
+// The lean backend on mbedtls (2.28 and 3.6): keys, signatures, hashes and
+// random numbers by the algorithms themselves, without the PSA Crypto API and
+// its key store around them. For parts that are short of flash; psa_keys.c is
+// the one for all others.
+#include "curves.h"
 
 #include <mbedtls/ecdsa.h>
-#include <mbedtls/md.h>
-#include <mbedtls/platform_util.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 #include <stdbool.h>
@@ -20,69 +17,6 @@
 #define mbedtls_sha256_update mbedtls_sha256_update_ret
 #define mbedtls_sha256_finish mbedtls_sha256_finish_ret
 #endif
-
-enum {
-	ES256,
-#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
-	ES384,
-#endif
-	ALGS
-};
-enum { HALF_MAX = 48, HASH_MAX = 48 }; // bytes of a coordinate, of a digest
-
-// AlgorithmIdentifiers (RFC 5758, 3.2): no parameters.
-static const uint8_t ecdsa_sha256[] = {0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
-#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
-static const uint8_t ecdsa_sha384[] = {0x30, 10, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03};
-#endif
-
-static const struct enr_alg algs[ALGS] = {
-	{"ES256", 1, ecdsa_sha256, sizeof ecdsa_sha256},
-#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
-	{"ES384", 2, ecdsa_sha384, sizeof ecdsa_sha384},
-#endif
-};
-
-// A SubjectPublicKeyInfo up to the point (RFC 5480).
-static const uint8_t spki_p256[] = {
-	0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-	0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-};
-#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
-static const uint8_t spki_p384[] = {
-	0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-	0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
-};
-#endif
-
-struct curve {
-	mbedtls_ecp_group_id id;
-	mbedtls_md_type_t md;
-	uint8_t half; // bytes of a private key, of a coordinate
-	struct enr_bytes spki_prefix;
-};
-
-static const struct curve curves[ALGS] = {
-	{MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_MD_SHA256, 32, {spki_p256, sizeof spki_p256}},
-#ifdef MBEDTLS_ECP_DP_SECP384R1_ENABLED
-	{MBEDTLS_ECP_DP_SECP384R1, MBEDTLS_MD_SHA384, 48, {spki_p384, sizeof spki_p384}},
-#endif
-};
-
-static const struct curve *curve_of(const struct enr_alg *alg)
-{
-	return &curves[alg - algs];
-}
-
-const struct enr_alg *enr_crypto_alg(unsigned i)
-{
-	return i < ALGS ? &algs[i] : NULL;
-}
-
-void enr_wipe(void *data, size_t n)
-{
-	mbedtls_platform_zeroize(data, n);
-}
 
 enum enr_rc enr_crypto_init(void)
 {
@@ -140,8 +74,7 @@ void enr_hash_abort(struct enr_hash *h)
 	mbedtls_sha256_free(context(h));
 }
 
-// Hashes a message; returns the digest's size, 0 when that failed.
-static size_t digest(mbedtls_md_type_t md, struct enr_bytes message, uint8_t out[HASH_MAX])
+size_t enr_digest(mbedtls_md_type_t md, struct enr_bytes message, uint8_t out[ENR_DIGEST_MAX])
 {
 	const mbedtls_md_info_t *info = mbedtls_md_info_from_type(md);
 
@@ -157,7 +90,7 @@ static int pair_start(mbedtls_ecdsa_context *k, mbedtls_ecp_group_id id)
 
 enum enr_rc enr_key_generate(const struct enr_alg *alg, struct enr_key *key, struct enr_spki *spki)
 {
-	const struct curve *c = curve_of(alg);
+	const struct enr_curve *c = enr_curve_of(alg);
 	struct enr_bytes prefix = c->spki_prefix;
 	mbedtls_ecdsa_context k;
 	size_t point = 0;
@@ -178,33 +111,15 @@ enum enr_rc enr_key_generate(const struct enr_alg *alg, struct enr_key *key, str
 	return err == 0 ? ENR_OK : ENR_ENTROPY;
 }
 
-// Turns r and s into an ECDSA-Sig-Value (RFC 3279, 2.2.3).
-static int encode_signature(struct enr_sig *sig, const mbedtls_mpi *r, const mbedtls_mpi *s, size_t half)
-{
-	const mbedtls_mpi *const numbers[] = {s, r}; // from the back
-	uint8_t der[ENR_SIG_MAX], *end = der + sizeof der, raw[HALF_MAX];
-	struct enr_der d = {.start = der, .p = end};
-	int err = 0;
-
-	for (int i = 0; err == 0 && i < 2; i++) {
-		err = mbedtls_mpi_write_binary(numbers[i], raw, half);
-		enr_der_unsigned(&d, raw, half);
-	}
-	enr_der_wrap(&d, ENR_DER_SEQUENCE, end);
-	sig->len = (size_t)(end - d.p);
-	memcpy(sig->data, d.p, sig->len);
-	return err;
-}
-
 // Deterministic ECDSA (RFC 6979): a weak random source cannot leak the key
 // through its signatures, and a repeated request gives the same bytes. Random
 // numbers only blind the computation.
 enum enr_rc enr_key_sign(const struct enr_alg *alg, const struct enr_key *key, struct enr_bytes message,
 			 struct enr_sig *sig)
 {
-	const struct curve *c = curve_of(alg);
-	uint8_t hash[HASH_MAX];
-	size_t n = digest(c->md, message, hash);
+	const struct enr_curve *c = enr_curve_of(alg);
+	uint8_t hash[ENR_DIGEST_MAX], raw[2 * ENR_HALF_MAX];
+	size_t n = enr_digest(c->md, message, hash);
 	mbedtls_ecdsa_context k;
 	mbedtls_mpi r, s;
 	int err = pair_start(&k, c->id);
@@ -221,7 +136,11 @@ enum enr_rc enr_key_sign(const struct enr_alg *alg, const struct enr_key *key, s
 	if (err == 0)
 		err = mbedtls_ecdsa_sign_det_ext(group, &r, &s, d, hash, n, c->md, fill, NULL);
 	if (err == 0)
-		err = encode_signature(sig, &r, &s, c->half);
+		err = mbedtls_mpi_write_binary(&r, raw, c->half);
+	if (err == 0)
+		err = mbedtls_mpi_write_binary(&s, raw + c->half, c->half);
+	if (err == 0)
+		enr_encode_signature(sig, raw, c->half);
 	mbedtls_mpi_free(&r);
 	mbedtls_mpi_free(&s);
 	mbedtls_ecdsa_free(&k);
@@ -229,35 +148,35 @@ enum enr_rc enr_key_sign(const struct enr_alg *alg, const struct enr_key *key, s
 }
 
 // Reads the point of a P-256 key, and checks that it is on the curve.
-static int pair_read(mbedtls_ecdsa_context *k, const uint8_t spki[ENR_SPKI_P256])
+static int pair_read(mbedtls_ecdsa_context *k, struct enr_bytes spki_point)
 {
 	mbedtls_ecp_group *group = &k->MBEDTLS_PRIVATE(grp);
 	mbedtls_ecp_point *point = &k->MBEDTLS_PRIVATE(Q);
 	int err = pair_start(k, MBEDTLS_ECP_DP_SECP256R1);
 
+	if (err == 0 && spki_point.data == NULL)
+		err = MBEDTLS_ERR_ECP_INVALID_KEY;
 	if (err == 0)
-		err = mbedtls_ecp_point_read_binary(group, point, spki + sizeof spki_p256, ENR_SPKI_P256 - sizeof spki_p256);
+		err = mbedtls_ecp_point_read_binary(group, point, spki_point.data, spki_point.len);
 	return err == 0 ? mbedtls_ecp_check_pubkey(group, point) : err;
 }
 
 enum enr_rc enr_p256_check(const uint8_t spki[ENR_SPKI_P256])
 {
 	mbedtls_ecdsa_context k;
-	bool ok;
+	bool ok = pair_read(&k, enr_p256_point(spki)) == 0;
 
-	if (memcmp(spki, spki_p256, sizeof spki_p256) != 0)
-		return ENR_CHAIN;
-	ok = pair_read(&k, spki) == 0;
 	mbedtls_ecdsa_free(&k);
 	return ok ? ENR_OK : ENR_CHAIN;
 }
 
 enum enr_rc enr_p256_verify(const uint8_t spki[ENR_SPKI_P256], struct enr_bytes message, struct enr_bytes sig)
 {
-	uint8_t hash[HASH_MAX];
-	size_t n = digest(MBEDTLS_MD_SHA256, message, hash);
+	uint8_t hash[ENR_DIGEST_MAX];
+	size_t n = enr_digest(MBEDTLS_MD_SHA256, message, hash);
 	mbedtls_ecdsa_context k;
-	bool ok = pair_read(&k, spki) == 0 && n > 0 && mbedtls_ecdsa_read_signature(&k, hash, n, sig.data, sig.len) == 0;
+	bool ok = pair_read(&k, enr_p256_point(spki)) == 0 && n > 0 &&
+		  mbedtls_ecdsa_read_signature(&k, hash, n, sig.data, sig.len) == 0;
 
 	mbedtls_ecdsa_free(&k);
 	return ok ? ENR_OK : ENR_NOT_AUTHORISED;

@@ -8,7 +8,15 @@
 #define MBEDTLS_HAVE_ASM
 #define MBEDTLS_PLATFORM_C
 
-// Keys, signatures and hashes. Random numbers come from enr_port_random.
+// Keys, signatures, hashes and random numbers go through PSA, whose random
+// source is enr_port_random. The lean backend (mbedtls_keys.c) needs none of it.
+#ifndef ENR_LEAN
+#define MBEDTLS_PSA_CRYPTO_C
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
+#define MBEDTLS_CIPHER_C   // of no use here, but 2.28 does not compile PSA without
+#define MBEDTLS_PK_WRITE_C // PSA asks for it where there is RSA
+#endif
+
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA224_C
 #define MBEDTLS_SHA256_C

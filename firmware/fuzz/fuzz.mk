@@ -12,9 +12,9 @@ FUZZ_RUNS := agent:8000 frame:60000 cbor:2000000 commit:20000 transfer:20000 sto
 FUZZ_TARGETS := $(foreach t,$(FUZZ_RUNS),$(firstword $(subst :, ,$(t))))
 FUZZ_CC := clang
 FUZZ_FLAGS := $(OPTIMISE) $(SANITIZE)
-FUZZ_KEY := $(shell { $(FUZZ_CC) --version 2>&1; echo $(FUZZ_FLAGS); cat crypto/mbedtls_options.h; } | cksum | cut -d' ' -f1)
+FUZZ_KEY := $(shell { $(FUZZ_CC) --version 2>&1; echo $(FUZZ_FLAGS) $(MB_FILES); cat crypto/mbedtls_options.h; } | cksum | cut -d' ' -f1)
 FUZZ_LIB := $(CACHE)/fuzz-$(FUZZ_KEY)/libmbedtls.a
-FUZZ_OBJECTS := $(patsubst %.c,$(OUT)/fuzz/%.o,$(CORE) $(CRYPTO) test/board.c test/ask.c test/vector.c fuzz/fuzz.c)
+FUZZ_OBJECTS := $(patsubst %.c,$(OUT)/fuzz/%.o,$(CORE) $(BACKEND_SOURCES) test/board.c test/ask.c test/vector.c fuzz/fuzz.c)
 
 runs = $(or $(RUNS),$(word 2,$(subst :, ,$(filter $(1):%,$(FUZZ_RUNS)))))
 
@@ -40,7 +40,7 @@ $(FUZZ_TARGETS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/fuzz/fuzz/%.o $(FUZZ_OBJE
 # mbedtls is instrumented too: it is what reads an attacker's certificates.
 $(FUZZ_LIB): $(MBEDTLS)/library/x509_crt.c
 	@$(MAKE) --no-print-directory -j$$(nproc) -f mbedtls.mk CC=$(FUZZ_CC) LIB=$@ SRC=$(MBEDTLS)/library \
-		FILES="$(MB_FILES)" CFLAGS="-std=c11 -w $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -Icrypto -I$(MBEDTLS)/include"
+		FILES="$(MB_FILES)" CFLAGS="-std=c11 -w $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(BACKEND_FLAGS) -Icrypto -I$(MBEDTLS)/include"
 
 $(OUT)/fuzz/%.o: %.c | $(MBEDTLS)/library/x509_crt.c
 	@mkdir -p $(@D)

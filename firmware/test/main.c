@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs every test; the first failure ends the run.
+// Runs every test, or those that are named; the first failure ends the run.
 #include "test.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *vector_directory;
 extern const char *vector_directory;
@@ -29,6 +30,8 @@ static const struct {
 	{"messages", test_messages},
 	{"cbor", test_cbor},
 	{"cbor writer", test_cbor_writer},
+	{"signatures", test_signatures},
+	{"damaged keys", test_damaged_keys},
 	{"csr", test_csr},
 	{"prove", test_prove},
 	{"tls-sign", test_tls_sign},
@@ -55,18 +58,36 @@ static const struct {
 	{"slots, refusals", test_slots_refusals},
 };
 
+enum { TESTS = sizeof tests / sizeof *tests };
+
+static void run(size_t i)
+{
+	printf("test %s\n", tests[i].name);
+	fflush(stdout);
+	tests[i].run();
+}
+
+static void run_named(const char *name)
+{
+	size_t i = 0;
+
+	while (i < TESTS && strcmp(tests[i].name, name) != 0)
+		i++;
+	CHECK(i < TESTS, "there is no test %s", name);
+	run(i);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIRECTORY-OF-VECTORS\n", argv[0]);
+	if (argc < 2) {
+		fprintf(stderr, "usage: %s DIRECTORY-OF-VECTORS [TEST...]\n", argv[0]);
 		return 2;
 	}
 	vector_directory = argv[1];
-	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-		printf("test %s\n", tests[i].name);
-		fflush(stdout);
-		tests[i].run();
-	}
-	printf("all %zu tests passed\n", sizeof tests / sizeof *tests);
+	for (int i = 2; i < argc; i++)
+		run_named(argv[i]);
+	for (size_t i = 0; argc == 2 && i < TESTS; i++)
+		run(i);
+	printf("all %d tests passed\n", argc == 2 ? (int)TESTS : argc - 2);
 	return EXIT_SUCCESS;
 }

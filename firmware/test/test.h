@@ -57,6 +57,8 @@ void test_frames(void);
 void test_messages(void);
 void test_cbor(void);
 void test_cbor_writer(void);
+void test_signatures(void);
+void test_damaged_keys(void);
 void test_csr(void);
 void test_prove(void);
 void test_tls_sign(void);

@@ -21,5 +21,6 @@
 
 #undef MBEDTLS_RSA_C
 #undef MBEDTLS_PKCS1_V15
+#undef MBEDTLS_PK_WRITE_C
 
 #endif

@@ -31,6 +31,9 @@ checkpoint key, and what the TPM says of itself and its keys. The root challenge
 the TPM with it, and signs it. A request that is there already is kept while it is
 for the same keys; after a change --replace puts it aside and writes a new one.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := ceremony.CheckOrganization(f.org); err != nil {
+				return usage(fmt.Errorf("--org: %w", err), "1 to 64 bytes of text on one line, or leave it out")
+			}
 			b, err := openLedger(c.Context(), g)
 			if err != nil {
 				return err

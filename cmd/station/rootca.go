@@ -52,6 +52,18 @@ func (f *rootFlags) open() (*authority.Root, error) {
 
 const day = 24 * time.Hour
 
+// lasting demands a number of days from 1 to most. Far beyond that, a duration
+// would hold another number than was typed.
+func lasting(flag string, days, most int) error {
+	if days < 1 || days > most {
+		return usage(fmt.Errorf("--%s %d", flag, days), fmt.Sprintf("1 to %d days", most))
+	}
+	return nil
+}
+
+// maxYears bounds, in days, what a root may live at most.
+const maxYears = 50 * 366
+
 // readRequest reads a station's request at the root.
 func readRequest(path string) (*ceremony.Request, error) {
 	text, err := settings.Read(path)

@@ -43,6 +43,9 @@ open. The challenge stands in the root's record and is good for one answer.`,
 			if err := inOut(in, out, "--in is the station's request, --out what goes back to it"); err != nil {
 				return err
 			}
+			if err := lasting("days", days, 366); err != nil {
+				return err
+			}
 			req, err := readRequest(in)
 			if err != nil {
 				return err

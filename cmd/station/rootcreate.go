@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,9 @@ func newRootCreate(f *rootFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "create", Short: "make a root: an encrypted key file and its certificate", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if cn == "" || len(cn) > 64 {
+				return usage(errors.New("--cn is needed"), "the root's common name, 1 to 64 bytes, as it shall stand in its certificate")
+			}
 			on, err := curves(curve)
 			if err != nil {
 				return err

@@ -22,6 +22,9 @@ func newRootCRL(f *rootFlags) *cobra.Command {
 			if out == "" {
 				return usage(errors.New("--out is needed"), "--out is the list, which stations take with: station ca install FILE")
 			}
+			if err := lasting("next-days", days, 3660); err != nil {
+				return err
+			}
 			root, err := f.open()
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -28,6 +29,9 @@ one everything works and every result says "TPM not proven".`,
 			if err := inOut(in, out, "--in is the station's request, --out what goes back to it"); err != nil {
 				return err
 			}
+			if err := cmp.Or(lasting("window-days", window, maxYears), lasting("longest-days", longest, maxYears)); err != nil {
+				return err
+			}
 			req, err := readRequest(in)
 			if err != nil {
 				return err
@@ -48,7 +52,7 @@ one everything works and every result says "TPM not proven".`,
 				return usage(err, "nothing was signed")
 			}
 			if err := settings.Write(out, s.PEM, 0o644); err != nil {
-				return usage(err, "name a writable file with --out; what was signed also lies in the root's folder")
+				return usage(err, "name a writable file with --out next time; the certificates are in "+s.File)
 			}
 			return showSigned(c, req, s)
 		},

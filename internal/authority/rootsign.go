@@ -35,6 +35,7 @@ type Signed struct {
 	Intermediate *x509.Certificate //
 	Checkpoint   *x509.Certificate // nil: none was asked for
 	Proof        *ceremony.Proof   // what was found out about the TPM; nil: nothing
+	File         string            // where the root keeps PEM
 }
 
 // TPM is what is known about the keys, in words.
@@ -157,7 +158,8 @@ func (r *Root) keep(s *Signed, q *ceremony.Request, now time.Time) error {
 	if err := r.note(now, entries...); err != nil {
 		return err
 	}
-	return writeNew(filepath.Join(r.dir, issuedDir, fmt.Sprintf("%x.pem", s.Intermediate.SerialNumber)), s.PEM, 0o644)
+	s.File = filepath.Join(r.dir, issuedDir, fmt.Sprintf("%x.pem", s.Intermediate.SerialNumber))
+	return writeNew(s.File, s.PEM, 0o644)
 }
 
 // validity fills in the terms and says how long the intermediate lives.

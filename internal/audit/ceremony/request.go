@@ -156,15 +156,31 @@ func checkName(n pkix.Name) error {
 		return fmt.Errorf("a name of %d parts; allowed: up to %d", len(n.Names), maxParts)
 	}
 	for _, part := range n.Names {
-		text, ok := part.Value.(string)
-		switch {
-		case !ok || text == "" || len(text) > 64:
-			return fmt.Errorf("a name with a part of %d bytes; allowed: text of 1 to 64", len(text))
-		case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
-			return fmt.Errorf("the name %q has a control character", text)
+		text, _ := part.Value.(string)
+		if err := checkPart(text); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func checkPart(text string) error {
+	switch {
+	case text == "" || len(text) > 64:
+		return fmt.Errorf("a name with a part of %d bytes; allowed: text of 1 to 64", len(text))
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("the name %q has a control character", text)
+	}
+	return nil
+}
+
+// CheckOrganization says whether a text can stand in a request as organization;
+// an empty one is left out.
+func CheckOrganization(text string) error {
+	if text == "" {
+		return nil
+	}
+	return checkPart(text)
 }
 
 // readOrigin takes the ledger's origin out of the checkpoint key's request and

@@ -91,6 +91,7 @@ type Report struct {
 	Lists        int64    // revocation lists
 	Seals        int64    // by the TPM's counter
 	Certified    int64    // of these, with the TPM's own signed word
+	Unvouched    int64    // of these, by a TPM that the root does not vouch for
 	Unsealed     int64    // entries after the last seal: what a roll-back could hide from who has only this ledger
 	Unlisted     int64    // revoked certificates that no list names yet
 	Wrong        int64    // findings, counted
@@ -123,7 +124,11 @@ func (r *Report) Verdict() string {
 		content += fmt.Sprintf("; the last %d entries are not covered by a checkpoint yet", r.Uncovered)
 	}
 	if r.Seals > 0 {
-		content += fmt.Sprintf("; %d seals, %d certified by the TPM, %d entries after the last", r.Seals, r.Certified, r.Unsealed)
+		content += fmt.Sprintf("; %d seals, %d certified by the TPM", r.Seals, r.Certified)
+		if r.Unvouched > 0 {
+			content += fmt.Sprintf(" (%d of these by one that no root vouches for)", r.Unvouched)
+		}
+		content += fmt.Sprintf(", %d entries after the last", r.Unsealed)
 	}
 	switch {
 	case r.TPMProven:
@@ -193,8 +198,9 @@ func (a *auditor) wrong(epoch int, seq int64, area, format string, args ...any) 
 	}
 }
 
+// found tells whether something is wrong there. Of more findings than are listed, some may be.
 func (a *auditor) found(area string) bool {
-	return slices.ContainsFunc(a.report.Findings, func(f Finding) bool { return f.Area == area })
+	return a.report.Wrong > maxFindings || slices.ContainsFunc(a.report.Findings, func(f Finding) bool { return f.Area == area })
 }
 
 // prepare sorts the anchors. An anchor that cannot be used is a mistake of the caller's, not of the ledger.

@@ -38,12 +38,20 @@ func (a *auditor) manifest(b *bundle.Bundle) {
 	if last == 0 || c.Origin.Epoch != last || c.Size <= b.Manifest.Epochs[last-1].Entries || b.Proof.Index < b.Manifest.Epochs[last-1].Entries {
 		a.wrong(last, 0, "manifest", "was recorded as entry %d of %s, which is not after what the bundle holds", b.Proof.Index+1, c.Origin)
 	}
+	if n := len(a.report.Origins); n > 0 && a.report.Origins[n-1] != c.Origin.String() {
+		a.wrong(last, 0, "manifest", "was recorded by the ledger of %s, the bundle is that of %s", c.Origin, a.report.Origins[n-1])
+	}
+	if b.Manifest.Station != c.Origin.Station {
+		a.wrong(last, 0, "manifest", "calls itself one of %q, and was recorded by the ledger of %s", b.Manifest.Station, c.Origin)
+	}
 	v := a.keys[c.Origin]
 	if v == nil {
 		a.report.Proven = false
-		return
+		err = b.Proof.Includes(c, b.Entry)
+	} else {
+		_, err = b.VerifyManifest(v)
 	}
-	if _, err := b.VerifyManifest(v); err != nil {
+	if err != nil {
 		a.wrong(last, 0, "manifest", "was not recorded by the ledger of %s: %v", c.Origin, err)
 	}
 }

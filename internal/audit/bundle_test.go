@@ -5,21 +5,29 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"provisioning.example/station/internal/audit"
+	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/record/bundle"
 )
 
 // bundled writes the world's ledger as a bundle, as the station's export does.
-func (w *world) bundled(name string) string {
+func (w *world) bundled(name string) string { return w.bundledBy(w, name, "ulm/st-07") }
+
+// bundledBy lets another ledger record it.
+func (w *world) bundledBy(by *world, name, station string) string {
 	w.t.Helper()
 	w.open()
 	snapshot, err := w.reader().Snapshot(w.t.Context())
@@ -38,15 +46,15 @@ func (w *world) bundled(name string) string {
 	}
 	defer f.Close() //nolint:errcheck // test
 	_, err = bundle.Write(w.t.Context(), f, snapshot, bundle.Head{
-		Station: "ulm/st-07", Created: record.Timestamp(began), Operator: "op-17", Software: "test", Certificates: certs,
+		Station: station, Created: record.Timestamp(began), Operator: "op-17", Software: "test", Certificates: certs,
 		Sign: func(_ context.Context, manifest string, m *bundle.Manifest) ([]byte, record.Proof, error) {
-			w.record(true, nil, []record.Body{{Kind: record.KindExport, Format: "bundle", FileDigest: manifest, Count: m.Entries()}})
-			size, _ := w.ledger.Size()
-			proof, err := w.ledger.Proof(w.t.Context(), size)
+			by.record(true, nil, []record.Body{{Kind: record.KindExport, Format: "bundle", FileDigest: manifest, Count: m.Entries()}})
+			size, _ := by.ledger.Size()
+			proof, err := by.ledger.Proof(w.t.Context(), size)
 			if err != nil {
 				return nil, proof, err
 			}
-			e, err := w.ledger.Reader().Entry(w.t.Context(), 1, size)
+			e, err := by.ledger.Reader().Entry(w.t.Context(), 1, size)
 			return e.Raw, proof, err
 		},
 	})
@@ -181,5 +189,32 @@ func TestForgedBundle(t *testing.T) {
 	}
 	if !strings.Contains(fmt.Sprint(r.Findings), "manifest") {
 		t.Fatalf("the manifest passes: %v", r.Findings)
+	}
+}
+
+// TestBorrowedManifest: the ledger of another station, certified by the same root, recorded the bundle; or it calls itself another station's.
+func TestBorrowedManifest(t *testing.T) {
+	w := newWorld(t)
+	w.provision(w.make(1, newKey(t)), nil)
+	key := newKey(t)
+	const origin8 = "ulm/st-08/1"
+	cert := certify(t, &x509.Certificate{
+		SerialNumber: big.NewInt(1<<50 + 1), Subject: pkix.Name{CommonName: origin8}, URIs: []*url.URL{{Scheme: "ledger", Opaque: origin8}},
+		KeyUsage: x509.KeyUsageDigitalSignature, NotBefore: began, NotAfter: began.AddDate(20, 0, 0),
+	}, w.root, &key.PublicKey, w.rootKey)
+	by := &world{t: t, config: ledger.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), Origin: origin8, Signer: key}}
+	if err := ledger.Create(t.Context(), by.config); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // so that its export entry has a number that could be
+		by.record(false, nil, []record.Body{{Kind: record.KindStop}})
+	}
+	anchors := w.anchors()
+	anchors.Certificates = append(anchors.Certificates, cert)
+	if r := judge(t, w.bundledBy(by, "borrowed", "ulm/st-07"), anchors); r.OK() || !strings.Contains(r.Verdict(), "was recorded by the ledger of ulm/st-08/1") {
+		t.Errorf("recorded elsewhere: %s", r.Verdict())
+	}
+	if r := judge(t, w.bundledBy(w, "renamed", "ulm/st-08"), anchors); r.OK() || !strings.Contains(r.Verdict(), `calls itself one of "ulm/st-08"`) {
+		t.Errorf("under another name: %s", r.Verdict())
 	}
 }

@@ -22,11 +22,23 @@ type certificates struct {
 
 	mu      sync.Mutex // guards what follows: the walker adds, the pool asks
 	issuers map[string][]*x509.Certificate
-	proven  map[string][][]*x509.Certificate // checked paths, by the id of their first issuer
+	found   map[string]paths               // by the id of their first issuer
+	signed  map[[2]*x509.Certificate]error // what came out of each check: the second may have signed the first
+	checks  int                            // signatures that were checked
 }
 
+// paths is what was found for an issuer's key.
+type paths struct {
+	paths [][]*x509.Certificate
+	err   error
+}
+
+// maxSameKey bounds the certificates of one key that are remembered. All of them may have signed all others of another key, and a
+// ledger brings its own.
+const maxSameKey = 16
+
 func newCertificates(root *x509.Certificate, issuers []*x509.Certificate) *certificates {
-	c := &certificates{root: root, issuers: map[string][]*x509.Certificate{}, proven: map[string][][]*x509.Certificate{}}
+	c := &certificates{root: root, issuers: map[string][]*x509.Certificate{}, found: map[string]paths{}, signed: map[[2]*x509.Certificate]error{}}
 	for _, i := range issuers {
 		c.add(i)
 	}
@@ -37,9 +49,9 @@ func (c *certificates) add(issuer *x509.Certificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := hex.EncodeToString(issuer.SubjectKeyId)
-	if !slices.ContainsFunc(c.issuers[id], issuer.Equal) {
+	if len(c.issuers[id]) < maxSameKey && !slices.ContainsFunc(c.issuers[id], issuer.Equal) {
 		c.issuers[id] = append(c.issuers[id], issuer)
-		clear(c.proven)
+		clear(c.found)
 	}
 }
 
@@ -52,8 +64,8 @@ const maxPath = 3
 func (c *certificates) paths(id string) ([][]*x509.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if paths := c.proven[id]; paths != nil {
-		return paths, nil
+	if p, known := c.found[id]; known {
+		return p.paths, p.err
 	}
 	first := errors.New("its issuer is neither in the ledger nor given")
 	var held, broken [][]*x509.Certificate
@@ -68,10 +80,23 @@ func (c *certificates) paths(id string) ([][]*x509.Certificate, error) {
 		}
 	}
 	if len(held) == 0 {
+		c.found[id] = paths{broken, first}
 		return broken, first
 	}
-	c.proven[id] = held
+	c.found[id] = paths{held, nil}
 	return held, nil
+}
+
+// issued checks whether by signed cert, once. c.mu is held.
+func (c *certificates) issued(cert, by *x509.Certificate) error {
+	pair := [2]*x509.Certificate{cert, by}
+	err, known := c.signed[pair]
+	if !known {
+		c.checks++
+		err = cert.CheckSignatureFrom(by)
+		c.signed[pair] = err
+	}
+	return err
 }
 
 // path goes on from the last issuer of a path up to the root. c.mu is held.
@@ -79,14 +104,14 @@ func (c *certificates) path(path []*x509.Certificate) ([]*x509.Certificate, erro
 	last := path[len(path)-1]
 	above := slices.DeleteFunc(slices.Clone(c.issuers[hex.EncodeToString(last.AuthorityKeyId)]), last.Equal)
 	switch {
-	case c.root != nil && last.CheckSignatureFrom(c.root) == nil, c.root == nil && len(above) == 0:
+	case c.root != nil && c.issued(last, c.root) == nil, c.root == nil && len(above) == 0:
 		return path, nil
 	case len(above) == 0 || len(path) == maxPath:
 		return path, fmt.Errorf("issuer %s does not chain to the given root", last.Subject)
 	}
 	var first error
 	for _, next := range above {
-		err := last.CheckSignatureFrom(next)
+		err := c.issued(last, next)
 		if err != nil {
 			err = fmt.Errorf("issuer %s was not issued by %s: %w", last.Subject, next.Subject, err)
 		} else {

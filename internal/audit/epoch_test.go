@@ -74,6 +74,8 @@ func TestEpochForgeries(t *testing.T) {
 		{"entry added to the tail", `INSERT INTO entry (id, body, leaf) SELECT id + 1, body, leaf FROM entry WHERE id = ` + lastOfFirst, "begins an epoch after"},
 		{"old checkpoint removed", `DELETE FROM checkpoint WHERE epoch = 1 AND size = (SELECT max(size) FROM checkpoint WHERE epoch = 1)`, "hands over from checkpoint"},
 		{"handover removed", `DELETE FROM entry WHERE id = ` + firstOfSecond, "entries are missing"},
+		{"no checkpoint at all", `DELETE FROM checkpoint WHERE epoch = 2`, "there is not even the first checkpoint"},
+		{"only its first checkpoint left", `DELETE FROM checkpoint WHERE epoch = 2 AND size > 0; DELETE FROM node WHERE epoch = 2; DELETE FROM entry WHERE id >> 40 = 2`, "epoch 2 has no entries"},
 		{"handover changed", `UPDATE entry SET body = replace(body, 'qa-2', 'qa-3') WHERE id = ` + firstOfSecond, "was changed after"},
 	} {
 		t.Run(strings.ReplaceAll(forgery.name, " ", "_"), func(t *testing.T) {
@@ -83,6 +85,9 @@ func TestEpochForgeries(t *testing.T) {
 			found := false
 			for _, f := range r.Findings {
 				found = found || strings.Contains(f.String(), forgery.what)
+			}
+			if r.Proven && strings.Contains(forgery.sql, "checkpoint") && strings.Contains(forgery.what, "first checkpoint") {
+				t.Error("proven without a checkpoint")
 			}
 			if !found {
 				t.Errorf("%q is not among %v", forgery.what, r.Findings)

@@ -25,6 +25,8 @@ type evidence struct {
 	installed   []installed
 	checkpoints []*x509.Certificate // of checkpoint keys, issued by root
 	exchanges   []exchange
+	chips       []*chip           // that sealed an epoch
+	vouched     map[chipName]bool // chips the root vouches for
 	lists       []*x509.RevocationList
 	last        map[string]place // by the issuer's key: its last certificate
 }
@@ -57,7 +59,7 @@ type exchange struct {
 const maxEvidence = 1000
 
 func newEvidence(a Anchors) evidence {
-	e := evidence{root: a.Root, trust: a.Trust, last: map[string]place{}, lists: slices.Clone(a.Lists)}
+	e := evidence{root: a.Root, trust: a.Trust, last: map[string]place{}, vouched: map[chipName]bool{}, lists: slices.Clone(a.Lists)}
 	for _, c := range a.Certificates {
 		e.addCheckpoint(c)
 	}
@@ -142,6 +144,11 @@ func (a *auditor) judgeEvidence() {
 		a.report.TPM = append(a.report.TPM, fmt.Sprintf("%s: %s", i.cert.Subject, proof))
 		a.report.tpm = proof.String()
 	}
+	for _, c := range v.chips {
+		if !v.vouched[c.name] {
+			a.report.Unvouched += *c.words
+		}
+	}
 	a.judgeRevoked()
 }
 
@@ -171,6 +178,9 @@ func (v *evidence) prove(cert *x509.Certificate) (*ceremony.Proof, error) {
 		}
 		if err := ceremony.Check(said, x.request, x.challenge, x.answer, v.root, v.trust); err != nil {
 			return nil, fmt.Errorf("the evidence in entry %d of epoch %d does not show it: %w", x.seq, x.epoch, err)
+		}
+		if c := chipOf(x); c != nil {
+			v.vouched[c.name] = true
 		}
 		return said, nil
 	}

@@ -29,6 +29,7 @@ type ceremonial struct {
 	answer    *ceremony.Answer
 	signed    *authority.Signed
 	counter   counter
+	chip      *tpm.TPM
 }
 
 func newOffline(t *testing.T) *authority.Root {
@@ -69,7 +70,7 @@ func newCeremonial(t *testing.T) *ceremonial {
 			t.Fatal(err)
 		}
 	}
-	c := &ceremonial{offline: newOffline(t), counter: newCounter(t, chip)}
+	c := &ceremonial{offline: newOffline(t), counter: newCounter(t, chip), chip: chip}
 	name := c.counter.Ref().Name
 	evidence, err := authority.ReadEvidence(t.Context(), chip, keys, name[:])
 	if err != nil {

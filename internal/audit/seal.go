@@ -18,12 +18,27 @@ type seals struct {
 	certified bool
 	chip      *chip  // nil until the ledger says which TPM it is
 	waiting   []word // of before that
+	met       int    // exchanges that were looked at
 }
 
 // chip is what the station told its root of the TPM: the key that signs for it, and the counter.
 type chip struct {
-	ak      *attest.Public
-	counter [34]byte
+	name  chipName
+	ak    *attest.Public
+	place        // of the entry that says so
+	words *int64 // how many it signed; guarded by the auditor's mu
+}
+
+// chipName is what makes a chip another one.
+type chipName struct{ ak, counter [34]byte }
+
+// chipOf is the chip of a request; nil if it shows none.
+func chipOf(x exchange) *chip {
+	said := x.request.Evidence()
+	if said == nil || said.AK == nil || len(said.Counter) != 34 {
+		return nil
+	}
+	return &chip{chipName{said.AK.Name(), [34]byte(said.Counter)}, said.AK, x.place, new(int64)}
 }
 
 // word is the TPM's word for one seal.
@@ -72,7 +87,7 @@ func (w *walker) seal(e record.Entry) {
 func (w *walker) judgeWord(chip chip, t word) {
 	epoch := w.epoch
 	w.pool.do(func() {
-		c, err := attest.VerifyCounter(chip.ak, t.attest, t.sig, t.checkpoint, chip.counter)
+		c, err := attest.VerifyCounter(chip.ak, t.attest, t.sig, t.checkpoint, chip.name.counter)
 		if err == nil && c.Value != uint64(t.nv) {
 			err = fmt.Errorf("it says %d", c.Value)
 		}
@@ -82,23 +97,29 @@ func (w *walker) judgeWord(chip chip, t word) {
 		}
 		w.mu.Lock()
 		w.report.Certified++
+		*chip.words++
 		w.mu.Unlock()
 	})
 }
 
-// meet learns which TPM the seals are of, from what the station answered to its root. Whether that is proven, judgeEvidence tells.
+// meet learns which TPM the seals are of, from what the station answered to its root. Whether that is proven, judgeEvidence tells:
+// so an epoch, which is one TPM's time, may not show two.
 func (w *walker) meet() {
 	s := &w.seals
-	if n := len(w.evidence.exchanges); s.chip != nil || n == 0 || w.evidence.exchanges[n-1].epoch != w.epoch {
-		return
+	for ; s.met < len(w.evidence.exchanges); s.met++ {
+		x := w.evidence.exchanges[s.met]
+		c := chipOf(x)
+		switch {
+		case x.epoch != w.epoch || c == nil:
+		case s.chip == nil:
+			s.chip = c
+			w.evidence.chips = append(w.evidence.chips, c)
+			for _, t := range s.waiting {
+				w.judgeWord(*c, t)
+			}
+			s.waiting = nil
+		case s.chip.name != c.name:
+			w.wrong(x.epoch, x.seq, "seal", "shows another TPM, or another counter of it, than entry %d: the seals are of one", s.chip.seq)
+		}
 	}
-	said := w.evidence.exchanges[len(w.evidence.exchanges)-1].request.Evidence()
-	if said == nil || said.AK == nil || len(said.Counter) != 34 {
-		return
-	}
-	s.chip = &chip{ak: said.AK, counter: [34]byte(said.Counter)}
-	for _, t := range s.waiting {
-		w.judgeWord(*s.chip, t)
-	}
-	s.waiting = nil
 }

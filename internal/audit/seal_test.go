@@ -3,12 +3,18 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"provisioning.example/station/internal/audit"
+	"provisioning.example/station/internal/audit/ceremony"
+	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/tpm"
 )
@@ -51,8 +57,11 @@ func sealed(t *testing.T) *ceremonial {
 func TestSealsAreFollowed(t *testing.T) {
 	c := sealed(t)
 	r := c.verify(c.anchors())
-	if !r.OK() || r.Seals != 3 || r.Certified != 3 || r.Unsealed != 0 || r.Uncovered != 0 {
+	if !r.OK() || r.Seals != 3 || r.Certified != 3 || r.Unvouched != 0 || r.Unsealed != 0 || r.Uncovered != 0 {
 		t.Fatalf("%s\n%v", r.Verdict(), r.Findings)
+	}
+	if r := c.verify(audit.Anchors{}); r.Unvouched != 3 { // nobody is believed
+		t.Fatal(r.Verdict())
 	}
 	c.record(true, nil, []record.Body{{Kind: record.KindStop}, {Kind: record.KindStop}})
 	if r := c.verify(c.anchors()); !r.OK() || r.Unsealed != 2 || !strings.Contains(r.Verdict(), "3 seals, 3 certified by the TPM, 2 entries after the last") {
@@ -134,4 +143,81 @@ func (c *ceremonial) seals() (last, word record.Body) {
 	}
 	last.Time, word.Time = "", ""
 	return last, word
+}
+
+// TestAnotherCounter seals with a counter that the root never saw, and puts it on record as if the root had, before or after what it
+// did see. Who has the checkpoint key and the TPM can do that.
+func TestAnotherCounter(t *testing.T) {
+	for name, first := range map[string]bool{"before": true, "after": false} {
+		t.Run(name, func(t *testing.T) {
+			c := newCeremonial(t)
+			other := newCounter(t, c.chip)
+			shown := c.request
+			forged := naming(t, c.request, c.counter.Ref().Name, other.Ref().Name)
+			c.config.Counter, c.config.Path = other, filepath.Join(t.TempDir(), "other.db")
+			if err := ledger.Create(t.Context(), c.config); err != nil {
+				t.Fatal(err)
+			}
+			for _, forgery := range []bool{first, !first} {
+				if c.request = shown; forgery {
+					c.request = forged
+				}
+				c.archive(c.challenge, c.answer)
+			}
+			c.request = shown
+			c.sign(c.answer)
+			r := c.verify(c.anchors())
+			if r.OK() || !strings.Contains(fmt.Sprint(r.Findings), "another TPM, or another counter") {
+				t.Fatalf("%s\n%v", r.Verdict(), r.Findings)
+			}
+		})
+	}
+}
+
+// naming is a request that names another counter.
+func naming(t *testing.T, r *ceremony.Request, was, is [34]byte) *ceremony.Request {
+	t.Helper()
+	blocks, err := ceremony.Blocks(r.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, b := range blocks {
+		b.Bytes = bytes.ReplaceAll(b.Bytes, []byte(hex.EncodeToString(was[:])), []byte(hex.EncodeToString(is[:])))
+		text = append(text, pem.EncodeToMemory(b)...)
+	}
+	forged, err := ceremony.ParseRequest(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return forged
+}
+
+// TestUnvouchedTPM: words of a TPM that the root does not vouch for are told apart.
+func TestUnvouchedTPM(t *testing.T) {
+	c := newCeremonial(t)
+	c.archive(c.challenge, c.answer)
+	c.sign(nil)
+	const want = "2 seals, 2 certified by the TPM (2 of these by one that no root vouches for), "
+	if r := c.verify(c.anchors()); !r.OK() || r.Unvouched != 2 || !strings.Contains(r.Verdict(), want) {
+		t.Fatalf("%s\n%v", r.Verdict(), r.Findings)
+	}
+}
+
+// TestUnsealedEpoch begins an epoch without a counter after one that was sealed.
+func TestUnsealedEpoch(t *testing.T) {
+	c := sealed(t)
+	c.shut()
+	c.config.Origin, c.config.Signer, c.config.Counter = "ulm/st-07/2", newKey(t), nil
+	err := ledger.NextEpoch(t.Context(), c.config, record.Body{
+		Kind: record.KindHandover, Operator: "op-17", Software: "test", Reason: "new TPM", Approver: "qa-2",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.record(true, nil, []record.Body{{Kind: record.KindStop}, {Kind: record.KindStop}})
+	r := c.verify(c.anchors())
+	if r.OK() || r.Unsealed != 3 || !strings.Contains(fmt.Sprint(r.Findings), "epoch 2 has no seal") {
+		t.Fatalf("%d unsealed: %s", r.Unsealed, r.Verdict())
+	}
 }

@@ -132,7 +132,11 @@ func (w *walker) end() error {
 	}
 	w.compareKnown(true)
 	if w.epoch > 0 {
+		w.begun()
 		w.report.Uncovered, w.report.Unsealed = w.seq-w.covered, 0
+		if w.report.Seals > 0 {
+			w.report.Unsealed = w.seq
+		}
 		if s := w.seals; s.nv != 0 {
 			w.report.Unsealed = w.seq - s.seq
 			if s.certified {
@@ -144,6 +148,20 @@ func (w *walker) end() error {
 		}
 	}
 	return nil
+}
+
+// begun judges whether an epoch has what it begins with, all in one transaction: its first checkpoint, from the second epoch on an
+// entry that names what went before, and a seal where the station has a counter, which none after it is without.
+func (w *walker) begun() {
+	if w.origin == (record.Origin{}) {
+		w.wrong(w.epoch, 0, "checkpoint", "there is not even the first checkpoint of epoch %d", w.epoch)
+	}
+	switch {
+	case w.epoch > 1 && w.seq == 0:
+		w.wrong(w.epoch, 0, "entry", "epoch %d has no entries: one begins with a handover or a restored entry", w.epoch)
+	case w.seals.nv == 0 && w.report.Seals > 0:
+		w.wrong(w.epoch, 0, "seal", "epoch %d has no seal, and one before it has: the station has a counter in its TPM", w.epoch)
+	}
 }
 
 // finish is end for the last epoch; an epoch that has checkpoints but no entries is opened on the way.
@@ -159,7 +177,7 @@ func (w *walker) finish() error {
 	for _, c := range w.known {
 		w.wrong(c.Origin.Epoch, 0, "anchor", "the known checkpoint of %s is of an epoch that the ledger does not have", c.Origin)
 	}
-	if len(w.report.Origins) == 0 {
+	if w.epoch == 0 {
 		w.wrong(0, 0, "checkpoint", "there is not even the first checkpoint")
 	}
 	return nil

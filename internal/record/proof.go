@@ -72,11 +72,19 @@ func (p Proof) Verify(v *Verifier, raw []byte) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if p.Index >= c.Size {
-		return Checkpoint{}, fmt.Errorf("proof is for leaf %d, but the checkpoint covers %d", p.Index, c.Size)
-	}
-	if err := tlog.CheckRecord(p.Hashes, c.Size, c.Root, p.Index, Leaf(raw)); err != nil {
-		return Checkpoint{}, fmt.Errorf("entry %d of %s is not in the tree of size %d: %w", p.Index+1, c.Origin, c.Size, err)
+	if err := p.Includes(c, raw); err != nil {
+		return Checkpoint{}, err
 	}
 	return c, nil
+}
+
+// Includes checks that the stored bytes raw are the entry the proof speaks of in the tree of c. Whose checkpoint that is, it does not tell.
+func (p Proof) Includes(c Checkpoint, raw []byte) error {
+	if p.Index >= c.Size {
+		return fmt.Errorf("proof is for leaf %d, but the checkpoint covers %d", p.Index, c.Size)
+	}
+	if err := tlog.CheckRecord(p.Hashes, c.Size, c.Root, p.Index, Leaf(raw)); err != nil {
+		return fmt.Errorf("entry %d of %s is not in the tree of size %d: %w", p.Index+1, c.Origin, c.Size, err)
+	}
+	return nil
 }

@@ -92,7 +92,7 @@ func openLedger(ctx context.Context, g *globals) (_ *bench, err error) {
 func (b *bench) openLedger(ctx context.Context) error {
 	h := b.home
 	if exists(h.handoverPath()) {
-		return unfit(errors.New("a handover to a new TPM was interrupted"), "finish it with: station handover")
+		return interrupted(h)
 	}
 	if err := b.openTPM(ctx); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (b *bench) openLedger(ctx context.Context) error {
 	}
 	b.ledger, err = ledger.Open(ctx, c)
 	if wrong := (*ledger.SealError)(nil); errors.As(err, &wrong) {
-		return unfit(err, "qa finds out what happened; nothing was changed. Bring back the newest copy of the ledger")
+		return unfit(err, restoreHint)
 	}
 	if err != nil {
 		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/authority"
+	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/port"
 	"provisioning.example/station/internal/provision"
@@ -145,7 +146,9 @@ func lookTPM(ctx context.Context, x *examination) finding {
 func lookKeys(ctx context.Context, x *examination) finding {
 	const remedy = "is this the TPM the home was made with? if it was replaced or cleared: station handover --reason WHY --approver ID"
 	if exists(x.home.handoverPath()) {
-		return stop("finish it with: station handover", "a handover to a new TPM was interrupted")
+		e := &exitError{}
+		errors.As(interrupted(x.home), &e)
+		return stop(e.hint, "%v", e.err)
 	}
 	if x.tpm == nil {
 		return stop(remedy, "the TPM cannot be asked")
@@ -194,12 +197,33 @@ func lookDisk(_ context.Context, x *examination) finding {
 func lookLedger(ctx context.Context, x *examination) finding {
 	report, err := verifyLedger(ctx, x.home, "")
 	if err != nil {
-		return stop("keep the file; QA compares it with an export or a backup", "%v", err)
+		return stop(restoreHint, "%v", err)
 	}
 	if !report.OK() {
-		return stop("keep the file; QA compares it with an export or a backup", "%s", report.Verdict())
+		return stop(restoreHint, "%s", report.Verdict())
+	}
+	if err := lookSeals(ctx, x); err != nil {
+		return stop(restoreHint, "%v", err)
 	}
 	return ok("%s", report.Verdict())
+}
+
+// lookSeals holds the ledger against the TPM's counter. A TPM that does not have
+// it is told of by the lines of TPM and keys.
+func lookSeals(ctx context.Context, x *examination) error {
+	if x.tpm == nil {
+		return nil
+	}
+	counter, err := findCounter(ctx, x.tpm, x.home)
+	if err != nil {
+		return nil
+	}
+	r, err := reader.Open(ctx, x.home.ledgerPath())
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return ledger.CheckSeals(ctx, r, x.home.cfg.Epoch, counter)
 }
 
 func lookPorts(_ context.Context, x *examination) finding {

@@ -31,6 +31,10 @@ type handoverConfig struct {
 	Operator string   `toml:"operator"`
 	Approver string   `toml:"approver"`
 	Keys     homeKeys `toml:"keys"`
+
+	// Restore says that it is not one: the epoch begins with a ledger that was
+	// brought back.
+	Restore *restoreConfig `toml:"restore,omitempty"`
 }
 
 // handing is a handover under way.
@@ -108,6 +112,8 @@ func prepareHandover(g *globals, spec, reason, curve string, rework secretFlags)
 	switch {
 	case err != nil:
 		return nil, err
+	case pending != nil && pending.Restore != nil:
+		return nil, interrupted(b.home)
 	case pending != nil:
 		x.cfg = *pending
 	default:

@@ -25,7 +25,7 @@ import (
 
 func newLedger(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "ledger", Short: "what happened: list, verify, export"}
-	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g), newLedgerFilter(g), newLedgerCosign(g), newLedgerBackup(g))
+	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g), newLedgerFilter(g), newLedgerCosign(g), newLedgerBackup(g), newLedgerRestore(g))
 	return c
 }
 

@@ -161,18 +161,19 @@ func (h *home) operators() (*operator.Register, error) {
 // commandActions is the one table of what a command does that not everybody
 // may; a command that is not here, and none above it, only looks.
 var commandActions = map[string]operator.Action{
-	"station":               operator.Provision,
-	"station batch":         operator.Provision,
-	"station ca":            operator.Set,
-	"station operator":      operator.Enrol,
-	"station ledger export": operator.Export,
-	"station ledger filter": operator.Export,
-	"station ledger cosign": operator.Export,
-	"station ledger backup": operator.Export,
-	"station scrap":         operator.Provision, // and somebody's approval
-	"station rework":        operator.Provision, // and somebody's approval
-	"station handover":      operator.Set,       // and somebody's approval
-	"station slots":         operator.Set,
+	"station":                operator.Provision,
+	"station batch":          operator.Provision,
+	"station ca":             operator.Set,
+	"station operator":       operator.Enrol,
+	"station ledger export":  operator.Export,
+	"station ledger filter":  operator.Export,
+	"station ledger cosign":  operator.Export,
+	"station ledger backup":  operator.Export,
+	"station ledger restore": operator.Set,       // and somebody's approval
+	"station scrap":          operator.Provision, // and somebody's approval
+	"station rework":         operator.Provision, // and somebody's approval
+	"station handover":       operator.Set,       // and somebody's approval
+	"station slots":          operator.Set,
 }
 
 // actionOf finds the nearest entry for a command.

@@ -124,7 +124,9 @@ func (d Desk) RevokeUnit(ctx context.Context, unit UnitName, why Why) (*Withdraw
 }
 
 // RevokeCertificate revokes one certificate by its serial number in hex: a
-// unit's, live or replaced, or one made for a cloud's registration code.
+// unit's, live or replaced, or one made for a cloud's registration code. Where
+// somebody else may have the key, the unit's other certificates for it that have
+// not ended go with it.
 func (d Desk) RevokeCertificate(ctx context.Context, serial string, why Why) (*Withdrawn, error) {
 	if _, err := issuer.RevocationReasonNamed(why.Reason); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -145,9 +147,24 @@ func (d Desk) RevokeCertificate(ctx context.Context, serial string, why Why) (*W
 			return nil, refused("certificate %s was revoked already, at %s for %s", serial, e.Body.Time, e.Body.Reason)
 		}
 	}
-	u := &unitOnRecord{serial: b.Serial, model: b.Model, uid: b.UID}
-	return d.withdraw(ctx, u, []record.Body{d.revoked(b, why)})
+	bodies := []record.Body{d.revoked(b, why)}
+	if why.Reason == keyCompromise && b.UID != "" {
+		others, err := d.Ledger.Reader().Unrevoked(ctx, b.Model, b.UID, d.now())
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range others {
+			if e.Body.SPKI == b.SPKI && e.Body.Cert != b.Cert && len(bodies) < maxRevoked {
+				bodies = append(bodies, d.revoked(e.Body, why))
+			}
+		}
+	}
+	return d.withdraw(ctx, &unitOnRecord{serial: b.Serial, model: b.Model, uid: b.UID}, bodies)
 }
+
+// keyCompromise is the reason that speaks against the key, and so against every
+// certificate for it.
+const keyCompromise = "keyCompromise"
 
 // revoked is the entry that revokes the certificate of another entry.
 func (d Desk) revoked(b record.Body, why Why) record.Body {

@@ -113,7 +113,8 @@ func (b *bench) exportFilter(ctx context.Context, name string) (*filter.File, er
 }
 
 // used reads from the ledger what must not be used again: all keys and random
-// numbers ever, serials and boards as long as a unit holds them.
+// numbers ever, serials and boards as long as a unit holds them, and boards that
+// were scrapped for good.
 func (b *bench) used(ctx context.Context) (*filter.Set, error) {
 	moment, err := b.reader.Snapshot(ctx)
 	if err != nil {
@@ -133,6 +134,8 @@ func (b *bench) used(ctx context.Context) (*filter.Set, error) {
 		case record.KindKey, record.KindIssuing, record.KindRenewed:
 			all.Add(filter.Key, body.SPKI)
 			all.Add(filter.Random, body.CSRR)
+		case record.KindScrap:
+			all.Add(filter.Board, body.Model+"/"+body.UID)
 		}
 	}
 	for c, err := range moment.Claims(ctx) {

@@ -32,7 +32,7 @@ type Kind uint8
 const (
 	Key    Kind = iota // SHA-256 of a SubjectPublicKeyInfo, lower-case hex: every key that was ever made
 	Serial             // serial of a live unit
-	Board              // model/uid of a live unit
+	Board              // model/uid of a live unit, or of a scrapped one
 	Random             // r of a request's ECDSA signature, lower-case hex
 	kinds  = iota
 )

@@ -16,6 +16,7 @@ import (
 func newRootCRL(f *rootFlags) *cobra.Command {
 	var out string
 	days := 180
+	var number int64
 	c := &cobra.Command{
 		Use: "crl", Short: "sign the list of what the root revoked", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -25,12 +26,15 @@ func newRootCRL(f *rootFlags) *cobra.Command {
 			if err := lasting("next-days", days, 3660); err != nil {
 				return err
 			}
+			if number < 0 {
+				return usage(fmt.Errorf("--number %d", number), "1 or more: greater than that of every list before")
+			}
 			root, err := f.open()
 			if err != nil {
 				return err
 			}
 			defer root.Close()
-			list, err := root.CRL(time.Duration(days)*day, time.Time{})
+			list, err := root.CRLFrom(number, time.Duration(days)*day, time.Time{})
 			if err != nil {
 				return usage(err, "nothing was signed")
 			}
@@ -42,6 +46,7 @@ func newRootCRL(f *rootFlags) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "the list, PEM")
+	c.Flags().Int64Var(&number, "number", 0, "the least number to give it, where another program signed lists before, or the record is an old copy")
 	c.Flags().IntVar(&days, "next-days", days, "days after which the next list is due")
 	return c
 }

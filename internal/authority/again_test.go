@@ -164,3 +164,14 @@ func TestPartialLists(t *testing.T) {
 		}
 	}
 }
+
+// TestListNumberOfOld: the lists of a root that another program kept go on.
+func TestListNumberOfOld(t *testing.T) {
+	r, _ := newRoot(t)
+	for _, c := range []struct{ least, want int64 }{{0, 1}, {7, 7}, {3, 8}, {0, 9}} {
+		l, err := r.CRLFrom(c.least, 0, time.Time{})
+		if err != nil || l.Number.Int64() != c.want {
+			t.Errorf("from %d: list %v, %v; want %d", c.least, l, err, c.want)
+		}
+	}
+}

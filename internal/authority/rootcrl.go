@@ -142,10 +142,17 @@ func (s *issued) find(serial *big.Int) (*x509.Certificate, error) {
 	return nil, fmt.Errorf("this root signed no certificate with serial number %x", serial)
 }
 
-// CRL signs the list of everything the root revoked (RFC 5280 5). Its number is
-// one more than that of the list before; it is due again after lifetime, 0 for
-// 180 days: a root is offline. The list is on record before it is returned.
+// CRL is [Root.CRLFrom] with the next number.
 func (r *Root) CRL(lifetime time.Duration, now time.Time) (*x509.RevocationList, error) {
+	return r.CRLFrom(0, lifetime, now)
+}
+
+// CRLFrom signs the list of everything the root revoked (RFC 5280 5). Its number
+// is one more than that of the list before, and least or more: a root that
+// another program kept, or whose record is an old copy, has signed lists that
+// the record does not know. It is due again after lifetime, 0 for 180 days: a
+// root is offline. The list is on record before it is returned.
+func (r *Root) CRLFrom(least int64, lifetime time.Duration, now time.Time) (*x509.RevocationList, error) {
 	now = orNow(now)
 	if lifetime == 0 {
 		lifetime = 180 * day
@@ -171,6 +178,9 @@ func (r *Root) CRL(lifetime time.Duration, now time.Time) (*x509.RevocationList,
 				SerialNumber: e.Certificate.SerialNumber, RevocationTime: e.Time, ReasonCode: reason.Code,
 			})
 		}
+	}
+	if from := big.NewInt(least); template.Number.Cmp(from) < 0 {
+		template.Number = from
 	}
 	list, err := r.signList(template)
 	if err != nil {

@@ -47,8 +47,13 @@ func ledgerVerify(t *testing.T) string {
 
 func TestScripts(t *testing.T) {
 	verify := ledgerVerify(t)
+	unit, err := filepath.Abs("../../scripts/verify-unit.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, Setup: func(e *testscript.Env) error {
 		e.Setenv("USER", "technician")
+		e.Setenv("VERIFY_UNIT", unit)
 		e.Setenv("PATH", filepath.Dir(verify)+string(os.PathListSeparator)+e.Getenv("PATH"))
 		return nil
 	}})

@@ -153,19 +153,27 @@ func TestFileIsWholeOrNotThere(t *testing.T) {
 	path := filepath.Join(dir, "out.csv")
 	cancelled, cancel := context.WithCancel(t.Context())
 	broken := errors.New("the disk is broken")
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
 	for name, try := range map[string]struct {
 		ctx    context.Context
 		source export.Source
+		record func(export.Result) (*export.Proof, error)
 		want   error
 	}{
-		"cancelled":    {cancelled, stopping{r, 1, func() error { cancel(); return nil }}, context.Canceled},
-		"source fails": {t.Context(), stopping{r, 1, func() error { return broken }}, broken},
+		"cancelled":    {cancelled, stopping{r, 1, func() error { cancel(); return nil }}, nil, context.Canceled},
+		"source fails": {t.Context(), stopping{r, 1, func() error { return broken }}, nil, broken},
+		"not recorded": {t.Context(), r, func(export.Result) (*export.Proof, error) { return nil, broken }, broken},
 	} {
-		if _, err := export.File(try.ctx, path, "csv", try.source, export.Options{}); !errors.Is(err, try.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if names, err := os.ReadDir(dir); err != nil || len(names) != 0 {
-			t.Errorf("%s: left behind %v, %v", name, names, err)
+		for _, format := range export.Formats() {
+			if _, err := export.File(try.ctx, path, format, try.source, export.Options{Record: try.record}); !errors.Is(err, try.want) {
+				t.Errorf("%s, %s: %v", name, format, err)
+			}
+			for _, place := range []string{dir, temp} {
+				if names, err := os.ReadDir(place); err != nil || len(names) != 0 {
+					t.Errorf("%s, %s: left behind %v, %v", name, format, names, err)
+				}
+			}
 		}
 	}
 	if err := os.WriteFile(path, []byte("before"), 0o600); err != nil {
@@ -191,6 +199,51 @@ func TestFileIsWholeOrNotThere(t *testing.T) {
 	}
 	if _, err := export.File(t.Context(), filepath.Join(dir, "no", "folder.csv"), "csv", r, export.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing folder: %v", err)
+	}
+}
+
+// TestProofStandsBesideItsFile: the digest that is recorded is the file's, before the file has its name; and without the file nothing
+// of the proof stays.
+func TestProofStandsBesideItsFile(t *testing.T) {
+	r := filled(t, "one")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	recorded := ""
+	o := export.Options{Record: func(res export.Result) (*export.Proof, error) {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the file has its name before it is on record: %v", err)
+		}
+		recorded = res.SHA256
+		return &export.Proof{Entry: []byte("{}"), Proof: record.Proof{Checkpoint: []byte("a note\n")}, Certificates: []byte("none")}, nil
+	}}
+	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := export.File(t.Context(), filepath.Join(dir, "taken"), "jsonl", r, o); err == nil {
+		t.Error("a file takes a folder's place")
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left behind %v, %v", names, err)
+	}
+	if _, err := export.File(t.Context(), path, "jsonl", r, o); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"out.entry.json": "{}", "out.certificates.pem": "none"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != want {
+			t.Errorf("%s holds %q, %v", name, b, err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	sum := sha256.Sum256(b)
+	if err != nil || recorded != hex.EncodeToString(sum[:]) {
+		t.Errorf("%s is on record, %x is there, %v", recorded, sum, err)
+	}
+	text, err := os.ReadFile(path + ".tlog-proof")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := record.ParseProof(text); err != nil || p.Index != 0 {
+		t.Errorf("proof of leaf %d, %v", p.Index, err)
 	}
 }
 

@@ -25,6 +25,7 @@ var measurements = []struct {
 	{"P3", certFigures},
 	{"P4", commandFigures},
 	{"P12", agentFigures},
+	{"P13", importFigures},
 }
 
 func main() {

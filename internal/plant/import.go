@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,6 +46,10 @@ type Result struct {
 	Blobs   int64  `json:"blobs_added"`
 	Points  int64  `json:"checkpoints_added"`
 	Known   bool   `json:"known"` // this very file was imported before
+
+	// How long it took to judge the bundle, and to merge it.
+	Judging time.Duration `json:"judging_ns"`
+	Merging time.Duration `json:"merging_ns"`
 
 	Quarantine string `json:"quarantine,omitempty"` // reason; "": imported
 	Detail     string `json:"detail,omitempty"`
@@ -91,6 +96,7 @@ func (p *Plant) Import(ctx context.Context, path string, anchors Anchors) (Resul
 }
 
 func (p *Plant) take(ctx context.Context, path string, anchors Anchors, r *Result) error {
+	began := time.Now()
 	b, err := bundle.Open(ctx, path)
 	var damage *bundle.DamageError
 	if errors.As(err, &damage) {
@@ -106,6 +112,8 @@ func (p *Plant) take(ctx context.Context, path string, anchors Anchors, r *Resul
 		return err
 	}
 	r.Verdict, r.Log = report.Verdict(), report.Origins[len(report.Origins)-1]
+	r.Judging = time.Since(began)
+	defer func() { r.Merging = time.Since(began) - r.Judging }()
 	return p.write(ctx, func(tx pgx.Tx) error {
 		m := &merge{ctx: ctx, tx: tx, bundle: b, result: r}
 		return m.run(report.Origins)

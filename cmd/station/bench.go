@@ -114,11 +114,8 @@ func (b *bench) openLedger(ctx context.Context) error {
 		return err
 	}
 	b.ledger, err = ledger.Open(ctx, c)
-	if wrong := (*ledger.SealError)(nil); errors.As(err, &wrong) {
-		return unfit(err, restoreHint)
-	}
 	if err != nil {
-		return unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
+		return unfit(fmt.Errorf("the ledger: %w", err), ledgerHint(err))
 	}
 	b.reader = b.ledger.Reader()
 	if err := b.noteClock(ctx, powered, wrong); err != nil {

@@ -28,7 +28,7 @@ func (b *bench) judgeClock(ctx context.Context) (powered provision.TPMClock, res
 	}
 	r, err := reader.Open(ctx, b.home.ledgerPath())
 	if err != nil {
-		return powered, 0, nil, unfit(fmt.Errorf("the ledger: %w", err), "see: station ledger verify")
+		return powered, 0, nil, unfit(fmt.Errorf("the ledger: %w", err), ledgerHint(err))
 	}
 	defer r.Close()
 	err = provision.CheckClock(ctx, r, time.Now(), powered)

@@ -37,7 +37,7 @@ func reading(ctx context.Context, g *globals) (*home, *reader.Reader, error) {
 	}
 	r, err := reader.Open(ctx, h.ledgerPath())
 	if err != nil {
-		return nil, nil, unfit(err, "see: station ledger verify")
+		return nil, nil, unfit(err, ledgerHint(err))
 	}
 	return h, r, nil
 }
@@ -139,7 +139,7 @@ the one in the station's home is taken, which proves less.`,
 			}
 			report, err := verifyLedger(c.Context(), h, root)
 			if err != nil {
-				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), "keep the file; QA compares it with an export or a backup")
+				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), restoreHint)
 			}
 			if g.json {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
@@ -150,7 +150,7 @@ the one in the station's home is taken, which proves less.`,
 				}
 			}
 			if err == nil && !report.OK() {
-				err = unfit(fmt.Errorf("the ledger has %d findings", report.Wrong), "keep the file; QA compares it with an export or a backup")
+				err = unfit(fmt.Errorf("the ledger has %d findings", report.Wrong), restoreHint)
 			}
 			return err
 		},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,6 +25,16 @@ import (
 // restoreHint is the way on for a ledger that the TPM's counter, or an audit,
 // refuses.
 const restoreHint = "qa finds out what happened; nothing was changed. Bring back the newest copy: station ledger restore FILE --reason WHY --approver ID; if there is none, leave FILE out"
+
+// ledgerHint is what to do about a ledger that does not open.
+func ledgerHint(err error) string {
+	var format *reader.FormatError
+	var seal *ledger.SealError
+	if errors.As(err, &format) || errors.As(err, &seal) || errors.Is(err, ledger.ErrNotSealed) || errors.Is(err, fs.ErrNotExist) {
+		return restoreHint
+	}
+	return "see: station ledger verify"
+}
 
 // restoreConfig is the part of handover.toml that says the new epoch begins with
 // a ledger that was brought back.
@@ -122,7 +133,7 @@ func prepareRestore(c *cobra.Command, g *globals, f restoreFlags, args []string)
 	}
 	h := b.home
 	x.cfg = handoverConfig{Epoch: h.cfg.Epoch + 1, TPM: h.cfg.TPM, Reason: f.reason, Operator: b.who}
-	if x.cfg.Approver, err = g.approval(); err != nil {
+	if x.cfg.Approver, err = g.approvalIn(h); err != nil {
 		return nil, err
 	}
 	if err := b.openTPM(c.Context()); err != nil {

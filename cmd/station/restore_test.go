@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"provisioning.example/station/internal/ledger"
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 )
 
@@ -60,6 +61,12 @@ func TestRestore(t *testing.T) {
 	p.refused("there is nothing to restore", p.restoreArgs(made[0])...)
 	p.must(p.batchArgs(ports[1:3])...)
 	p.must("ledger", "export", "--format", "bundle", "--out", p.path("all.bundle"))
+	p.proofOf(1, 30, "a.tlog-proof")
+	raw, err := os.ReadFile(p.path("a.tlog-proof"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("b.tlog-proof", strings.Replace(string(raw), "plant/line-1/1\n", "plant/line-1/1\n1", 1))
 	if err := os.RemoveAll(p.path("home/ledger")); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +102,12 @@ func TestRestore(t *testing.T) {
 	if code != exitUnfit || !strings.Contains(out, "2 ends of runs, 2 certificates") || !strings.Contains(out, "of unit 00c0ffee0003") {
 		t.Errorf("with a bundle: exit %d\n%s", code, out)
 	}
+	code, out, _ = p.do(p.restoreArgs(made[0], "--known", p.path("a.tlog-proof"))...)
+	if code != exitUnfit || !strings.Contains(out, "entries are lost: 0 ends of runs, 0 certificates") {
+		t.Errorf("with a proof: exit %d\n%s", code, out)
+	}
+	p.refused("--known", p.restoreArgs(made[0], "--accept-loss", "--known", p.path("b.tlog-proof"))...)
+	p.refused("--known", p.restoreArgs(made[0], "--accept-loss", "--known", p.path("pin"))...)
 	if names, err := os.ReadDir(p.path("home/ledger")); err != nil || len(names) != 0 || exists(p.path("home/handover.toml")) {
 		t.Errorf("refused, and there is %v, %v", names, err)
 	}
@@ -116,6 +129,21 @@ func TestRestore(t *testing.T) {
 	if code, out, errs := p.do("doctor"); code != exitPassed {
 		t.Errorf("doctor: exit %d\n%s%s", code, out, errs)
 	}
+}
+
+// proofOf writes the proof of an entry, as who got it keeps it.
+func (p *plant) proofOf(epoch int, seq int64, name string) {
+	p.t.Helper()
+	r, err := reader.Open(p.t.Context(), p.path("home/ledger/ledger.db"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer r.Close()
+	proof, err := r.Proof(p.t.Context(), epoch, seq)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.write(name, string(proof.Marshal()))
 }
 
 // TestGoOnWithoutACopy puts an older copy in the ledger's place, and there is no

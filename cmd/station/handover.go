@@ -145,7 +145,7 @@ func beginHandover(g *globals, h *home, spec, reason string) (handoverConfig, er
 		return c, usage(errors.New("a handover needs a reason"), "say why, for the ledger, with --reason")
 	}
 	var err error
-	c.Approver, err = g.approval()
+	c.Approver, err = g.approvalIn(h)
 	return c, err
 }
 

@@ -159,7 +159,14 @@ func newBinder(c *cobra.Command, g *globals) (*binder, error) {
 			return nil, err
 		}
 	}
-	return b, h.acquire()
+	if err := h.acquire(); err != nil {
+		return nil, err
+	}
+	if _, err := g.signIn(h); err != nil {
+		h.release()
+		return nil, err
+	}
+	return b, nil
 }
 
 // slot reads the number of a slot.

@@ -7,14 +7,12 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"provisioning.example/station/internal/plant"
 	"provisioning.example/station/internal/plant/specimen"
 	"provisioning.example/station/internal/record"
 )
@@ -94,29 +92,5 @@ func TestCosign(t *testing.T) {
 	}
 	if c, _, err := who.Open(second); err != nil || c.Size != 18 {
 		t.Errorf("%+v %v", c, err)
-	}
-}
-
-func TestOpenRefusals(t *testing.T) {
-	for _, bad := range []string{
-		"postgres://plant:secret@localhost/plant", "host=localhost password=secret", "postgres://localhost/plant?password=secret", "sslpassword = x",
-	} {
-		if _, err := plant.Open(t.Context(), bad); !errors.Is(err, plant.ErrPassword) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	url := database(t)
-	p, err := plant.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := connect(t, url).Exec(t.Context(), `INSERT INTO plant_version (version) VALUES (99)`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := plant.Open(t.Context(), url); err == nil || !strings.Contains(err.Error(), "version 99") {
-		t.Errorf("a database of a newer program: %v", err)
 	}
 }

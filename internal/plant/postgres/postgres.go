@@ -65,7 +65,23 @@ func Start(ctx context.Context) (_ *Server, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
+	if err := s.guard(); err != nil {
+		return nil, err
+	}
 	return s, s.serve(ctx, filepath.Join(bin, "postgres"), as)
+}
+
+// Guarded is a role that the server asks for its password, once a test has made it; others may come in without.
+const Guarded = "guarded"
+
+func (s *Server) guard() error {
+	path := filepath.Join(s.data(), "pg_hba.conf")
+	rules, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	// Written in place: it belongs to whom the server runs as.
+	return os.WriteFile(path, append([]byte("local all "+Guarded+" scram-sha-256\n"), rules...), 0o600)
 }
 
 func (s *Server) serve(ctx context.Context, program string, as *syscall.Credential) error {
@@ -164,3 +180,6 @@ func servant() (*syscall.Credential, error) {
 func attributes(as *syscall.Credential) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGKILL}
 }
+
+// Dir is the folder of the server's socket: PGHOST.
+func (s *Server) Dir() string { return s.dir }

@@ -127,6 +127,11 @@ func TestProfileRefused(t *testing.T) {
 		{"san.uri = ['a:1','a:2','a:3','a:4','a:5','a:6','a:7','a:8','a:9']", "1", "up to 8"},
 		{"[[extension]]\noid = '2.5.29.15'\nvalue = '0500'", "2", "writes these itself"},
 		{"[[extension]]\noid = '1.3.6.1.5.5.7.1.1'\nvalue = '0500'", "2", "writes these itself"},
+		{"[[extension]]\noid = '2.16.840.1.113730.1.1'\nvalue = '03020007'", "2", "says what a key is for"},      // netscape-cert-type: an issuer
+		{"[[extension]]\noid = '1.3.6.1.4.1.311.21.10'\nvalue = '3000'", "2", "says what a key is for"},          // application policies of Windows
+		{"[[extension]]\noid = '1.3.6.1.4.1.311.20.2'\nvalue = '0c055375624341'", "2", "says what a key is for"}, // certificate template of Windows
+		{"[subject]\norganization = ' Example'", "2", "blank"},
+		{"[subject]\norganization = \"Example\\u200b\"", "2", "cannot be seen"},
 		{"[[extension]]\noid = '1.2.03'\nvalue = '0500'", "2", "not numbers"},
 		{"[[extension]]\noid = '1.2.3'\nvalue = '05'", "3", "one DER element in hex"},
 		{"[[extension]]\noid = '1.2.3'\nvalue = '05000500'", "3", "one DER element in hex"},
@@ -145,6 +150,21 @@ func TestProfileRefused(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "profiles/x.toml:"+c.line+": ") || !strings.Contains(err.Error(), c.what) ||
 			!strings.Contains(err.Error(), "allowed: ") {
 			t.Errorf("%q:\n got %v\nwant line %s and %q", c.text, err, c.line, c.what)
+		}
+	}
+}
+
+// TestNameSeen: two names that look alike are not two units'.
+func TestNameSeen(t *testing.T) {
+	p, err := issuer.BuiltinProfile("mtls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for serial, good := range map[string]bool{
+		"SN 1": true, "Gerät-1": true, " ": false, " SN-1": false, "SN-1 ": false, "SN-1\u200b": false, "SN\u202e-1": false, "SN\x001": false, "SN\u00a01": false,
+	} {
+		if _, err := p.SubjectCN(issuer.Unit{Serial: serial}); good != (err == nil) {
+			t.Errorf("%q: %v", serial, err)
 		}
 	}
 }

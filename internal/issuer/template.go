@@ -3,6 +3,7 @@
 package issuer
 
 import (
+	"cmp"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -179,11 +180,27 @@ func subjectFieldNamed(key string) *subjectField {
 }
 
 func textUpTo(most int) func(string) error {
-	return func(s string) error { return checkText("text", s, most) }
+	return func(s string) error { return checkSeen(s, most) }
 }
 
 func printableUpTo(most int) func(string) error {
-	return func(s string) error { return checkPrintable("text", s, most) }
+	return func(s string) error { return cmp.Or(checkPrintable("text", s, most), checkSeen(s, most)) }
+}
+
+// checkSeen wants text in which all that is there is seen: two names that differ
+// in a blank at the end, which matching ignores (X.520 6.1), or in a character
+// without width, would be one to whoever reads them.
+func checkSeen(s string, most int) error {
+	if err := checkText("text", s, most); err != nil {
+		return err
+	}
+	if strings.TrimSpace(s) != s {
+		return fmt.Errorf("text %q begins or ends with a blank", clip(s))
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("text %q has a character that cannot be seen", clip(s))
+	}
+	return nil
 }
 
 // checkText wants 1 to most bytes of UTF-8 without control characters.
@@ -241,6 +258,13 @@ func checkURI(s string) error {
 	return nil
 }
 
+// usageArcs are vendors' extensions that say what a key is for beside keyUsage
+// and extendedKeyUsage: Netscape's certificate type, and what Windows reads of
+// templates (20, 21: enrollment and application policies).
+var usageArcs = []asn1.ObjectIdentifier{
+	{2, 16, 840, 1, 113730, 1}, {1, 3, 6, 1, 4, 1, 311, 20}, {1, 3, 6, 1, 4, 1, 311, 21},
+}
+
 // parseOID reads a dotted object identifier that a profile may use for itself.
 func parseOID(s string) (asn1.ObjectIdentifier, error) {
 	var oid asn1.ObjectIdentifier
@@ -257,6 +281,11 @@ func parseOID(s string) (asn1.ObjectIdentifier, error) {
 	if oid[:3].Equal(asn1.ObjectIdentifier{2, 5, 29}) ||
 		(len(oid) >= 8 && oid[:8].Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1})) {
 		return nil, errors.New("the profile writes these itself")
+	}
+	for _, arc := range usageArcs {
+		if len(oid) >= len(arc) && oid[:len(arc)].Equal(arc) {
+			return nil, errors.New("it says what a key is for, which the profile does itself")
+		}
 	}
 	return oid, nil
 }

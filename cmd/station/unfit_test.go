@@ -66,10 +66,10 @@ func TestDoctorStops(t *testing.T) {
 		{
 			organ: "ledger", trouble: "an edited entry",
 			make: func() {
-				p.copy("home/ledger/ledger.db", "saved.db")
+				p.keepLedger("saved.db")
 				p.sql("drop trigger if exists entry_no_update; update entry set body = replace(body, 'os:', 'OS:') where seq = 2")
 			},
-			mend: func() { p.copy("saved.db", "home/ledger/ledger.db") },
+			mend: func() { p.putLedger("saved.db") },
 		},
 		{
 			organ: "TPM", trouble: "no TPM",

@@ -112,7 +112,8 @@ judge() {
 	cp "$2" "$work/proof"
 	awk 'after { print } /^$/ { after = 1 }' "$work/proof" >"$work/whole"
 	sed '/^$/,$d' "$work/whole" >"$work/note"
-	{ read -r origin && read -r size && read -r sum; } <"$work/note" || { why="its proof holds no checkpoint"; return 0; }
+	{ read -r origin && read -r size && read -r sum; } <"$work/note" || origin=""
+	[[ $origin =~ ^[!-~]+$ ]] || { why="its proof holds no checkpoint"; return 0; }
 	index=$(sed -n '2s/^index //p' "$work/proof")
 	if [[ $(head -n 1 "$work/proof") != "c2sp.org/tlog-proof@v1" ]] || ! is_number "$index" || ! is_number "$size" || ((index >= size)); then
 		why="its proof is not one"
@@ -139,7 +140,8 @@ check() {
 	included=$((included + 1))
 }
 
-no() { echo "NOT VALID $*"; wrong=$((wrong + 1)); }
+# no WHAT: what is in the file may not speak to the terminal.
+no() { echo "NOT VALID ${*//[^[:print:]]/?}"; wrong=$((wrong + 1)); }
 
 # certificate NAME ENTRY BLOBS: the certificate that an entry says was issued.
 certificate() {

@@ -63,11 +63,16 @@ type Finding struct {
 	What  string
 }
 
+// maxSaid bounds a line for people, in bytes.
+const maxSaid = 1 << 16
+
+// String is for people: nothing that a ledger says is sent to their terminal as it is.
 func (f Finding) String() string {
-	if f.Seq == 0 {
-		return fmt.Sprintf("%s: %s", f.Area, f.What)
+	text := f.Area + ": " + f.What
+	if f.Seq != 0 {
+		text = fmt.Sprintf("%s: entry %d of epoch %d %s", f.Area, f.Seq, f.Epoch, f.What)
 	}
-	return fmt.Sprintf("%s: entry %d of epoch %d %s", f.Area, f.Seq, f.Epoch, f.What)
+	return record.Plain(text, maxSaid)
 }
 
 // maxFindings bounds a report: a ledger that is wrong everywhere need not be listed.
@@ -142,7 +147,7 @@ func (r *Report) Verdict() string {
 	for _, c := range r.RevokedAuthorities {
 		content += "; REVOKED: " + c
 	}
-	return content
+	return record.Plain(content, maxSaid)
 }
 
 // auditor is one audit. The goroutine that walks owns everything but the report's findings.

@@ -279,3 +279,14 @@ func TestReportIsBounded(t *testing.T) {
 		t.Errorf("%d findings listed of %d", len(r.Findings), r.Wrong)
 	}
 }
+
+// TestTerminal: names in certificates and files may be orders for a terminal.
+func TestTerminal(t *testing.T) {
+	const order = "CN=\x1b[2J"
+	r := audit.Report{Certificates: 1, RevokedAuthorities: []string{order}}
+	for _, said := range []string{r.Verdict(), audit.Finding{What: order}.String(), audit.Finding{Seq: 1, What: order}.String()} {
+		if !strings.Contains(said, "CN=?[2J") {
+			t.Errorf("%q", said)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (r *UnitReport) Verdict() string {
 	for _, c := range r.RevokedAuthorities {
 		content += "; REVOKED: " + c
 	}
-	return content + "; whether the ledger holds more about it, this file cannot tell"
+	return record.Plain(content+"; whether the ledger holds more about it, this file cannot tell", maxSaid)
 }
 
 // unitSource hands an auditor what a unit's file has: its entries are not a ledger.

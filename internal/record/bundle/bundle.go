@@ -58,6 +58,7 @@ const (
 	maxCerts    = 1 << 20
 	maxBlob     = 16 << 20
 	maxEpochs   = 1 << 10
+	maxText     = 256 // of the manifest, each; people read them before the bundle is judged
 )
 
 // Source is a ledger at one moment: a snapshot of the database.
@@ -143,6 +144,11 @@ func (m *Manifest) check() error {
 	if len(m.Epochs) > maxEpochs || m.Blobs < 0 || m.Blobs > 1<<40 {
 		return errors.New(manifestName + ": counts out of range")
 	}
+	for _, text := range []string{m.Station, m.Created, m.Operator, m.Software} {
+		if record.Plain(text, maxText) != text {
+			return fmt.Errorf("%s: %.60q is no name: at most %d bytes that can be printed", manifestName, text, maxText)
+		}
+	}
 	want := []string{readmeName, certsName}
 	sizes := map[string]int64{indexName: m.Blobs * indexRow}
 	for i, e := range m.Epochs {
@@ -192,6 +198,7 @@ type DamageError struct {
 	What   string
 }
 
+// Error is for people: nothing in a bundle is sent to their terminal as it is.
 func (e *DamageError) Error() string {
 	text := "the bundle is damaged"
 	if e.File != "" {
@@ -200,5 +207,5 @@ func (e *DamageError) Error() string {
 	if e.Record != "" {
 		text += ", " + e.Record
 	}
-	return text + ": " + e.What
+	return record.Plain(text+": "+e.What, 1000)
 }

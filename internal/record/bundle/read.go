@@ -100,6 +100,7 @@ func (b *Bundle) list(size int64) error {
 	if err != nil {
 		return &DamageError{What: err.Error()}
 	}
+	room := uint64(size) // members that lie one over another would be read again and again
 	for _, f := range z.File {
 		at, err := f.DataOffset()
 		switch {
@@ -109,9 +110,10 @@ func (b *Bundle) list(size int64) error {
 			return &DamageError{File: f.Name, What: "it is compressed; a bundle's members are not"}
 		case b.members[f.Name] != nil:
 			return &DamageError{File: f.Name, What: "it is there twice"}
-		case f.UncompressedSize64 > uint64(size) || at > size-int64(f.UncompressedSize64):
-			return &DamageError{File: f.Name, What: "it is longer than the bundle"}
+		case f.UncompressedSize64 > room || at > size-int64(f.UncompressedSize64):
+			return &DamageError{File: f.Name, What: "it is longer than what the bundle has left for it"}
 		}
+		room -= f.UncompressedSize64
 		b.members[f.Name] = io.NewSectionReader(b.file, at, int64(f.UncompressedSize64))
 	}
 	return nil
@@ -274,6 +276,10 @@ func (b *Bundle) Checkpoints(ctx context.Context) iter.Seq2[record.StoredCheckpo
 				if !yield(record.StoredCheckpoint{Epoch: at.Epoch, Size: c.Size, Note: []byte(c.Note)}, err) || err != nil {
 					return
 				}
+			}
+			if _, err := lines.ReadByte(); err == nil {
+				yield(record.StoredCheckpoint{}, &DamageError{File: checkpointsName(at.Epoch), What: "there is more than the manifest says"})
+				return
 			}
 		}
 	}

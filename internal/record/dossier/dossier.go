@@ -50,6 +50,8 @@ const (
 	// MaxSize bounds a dossier, which is read into memory whole; a unit has some kilobytes.
 	MaxSize = 64 << 20
 
+	maxText = 256 // bytes of a text in the manifest; people read them before the dossier is judged
+
 	commentPrefix = "sha256 of all bytes before this comment: "
 	commentLength = len(commentPrefix) + 2*sha256.Size
 )
@@ -128,6 +130,11 @@ var blobName = regexp.MustCompile(`^blobs/[0-9a-f]{64}$`)
 
 // check holds the list of files against the format: exactly its members, in their order.
 func (m *Manifest) check() error {
+	for _, text := range []string{m.Station, m.Unit, m.Created, m.Operator, m.Software} {
+		if record.Plain(text, maxText) != text {
+			return fmt.Errorf("%.60q is no name: at most %d bytes that can be printed", text, maxText)
+		}
+	}
 	want := []string{readmeName, scriptName, certsName}
 	for i, p := range m.Entries {
 		if p.Epoch < 1 || p.Epoch > record.MaxEpoch || p.Seq < 1 || i > 0 && !m.Entries[i-1].before(p) {
@@ -162,12 +169,13 @@ type DamageError struct {
 	What string
 }
 
+// Error is for people: nothing in a dossier is sent to their terminal as it is.
 func (e *DamageError) Error() string {
 	text := "the unit's file is damaged"
 	if e.File != "" {
 		text += ": " + e.File
 	}
-	return text + ": " + e.What
+	return record.Plain(text+": "+e.What, 1000)
 }
 
 func digest(data []byte) string {

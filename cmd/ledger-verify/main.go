@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	switch {
 	case damaged(err):
-		fmt.Fprintf(out, "NOT VALID: %v\n", err)
+		tellDamage(out, err, o.json)
 		return exitWrong
 	case err != nil:
 		fmt.Fprintf(errs, "error: %v\n", err)

@@ -94,6 +94,16 @@ func judgeExport(o options) (verdict, error) {
 	return audit.VerifyExport(hex.EncodeToString(sum.Sum(nil)), entry, proof, a)
 }
 
+// tellDamage is tell where there is nothing to judge.
+func tellDamage(out io.Writer, damage error, asJSON bool) {
+	said := fmt.Sprintf("NOT VALID: %v", damage)
+	if asJSON {
+		_ = json.NewEncoder(out).Encode(map[string]any{"verdict": said, "ok": false}) // the exit code says it too
+		return
+	}
+	fmt.Fprintln(out, said)
+}
+
 func tell(out io.Writer, r verdict, asJSON bool) error {
 	if asJSON {
 		text, err := json.Marshal(r)

@@ -194,7 +194,7 @@ func (b *bench) exportPack(ctx context.Context, g *globals, f exportFlags, tell 
 		return export.Result{}, err
 	}
 	err = b.note(ctx, record.Body{
-		Kind: record.KindExport, Format: f.format, File: filepath.Base(f.out), Filter: f.filter(), Order: f.selection.Order,
+		Kind: record.KindExport, Format: f.format, File: record.Plain(filepath.Base(f.out), 256), Filter: f.filter(), Order: f.selection.Order,
 	})
 	if err != nil {
 		return export.Result{}, err

@@ -40,7 +40,7 @@ func (b *bench) exportAudit(ctx context.Context, f exportFlags) (export.Result, 
 		Certificates: certs,
 		Sign: func(manifest string, entries int64) ([]byte, record.Proof, error) {
 			return b.noteExport(ctx, record.Body{
-				Format: auditFormat, File: filepath.Base(f.out), Filter: f.filter(), FileDigest: manifest, Count: entries,
+				Format: auditFormat, File: record.Plain(filepath.Base(f.out), 256), Filter: f.filter(), FileDigest: manifest, Count: entries,
 			})
 		},
 	})

@@ -36,7 +36,7 @@ func (b *bench) exportBundle(ctx context.Context, f exportFlags, tell func(int64
 		Station: b.home.cfg.Name, Created: record.Timestamp(time.Now()), Operator: b.who, Software: software(),
 		Certificates: certs, Progress: tell,
 		Sign: func(ctx context.Context, manifest string, m *bundle.Manifest) ([]byte, record.Proof, error) {
-			return b.noteExport(ctx, record.Body{Format: bundleFormat, File: filepath.Base(f.out), FileDigest: manifest, Count: m.Entries()})
+			return b.noteExport(ctx, record.Body{Format: bundleFormat, File: record.Plain(filepath.Base(f.out), 256), FileDigest: manifest, Count: m.Entries()})
 		},
 	})
 }

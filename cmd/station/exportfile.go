@@ -27,7 +27,7 @@ func (b *bench) exportFile(ctx context.Context, f exportFlags, tell func(int64))
 		},
 		Record: func(res export.Result) (*export.Proof, error) {
 			entry, proof, err := b.noteExport(ctx, record.Body{
-				Format: f.format, File: filepath.Base(f.out), Filter: f.filter(), Order: f.selection.Order, FileDigest: res.SHA256, Count: res.Rows,
+				Format: f.format, File: record.Plain(filepath.Base(f.out), 256), Filter: f.filter(), Order: f.selection.Order, FileDigest: res.SHA256, Count: res.Rows,
 			})
 			if err != nil || !f.proof {
 				return nil, err

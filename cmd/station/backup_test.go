@@ -127,7 +127,7 @@ func TestSchedule(t *testing.T) {
 		fail := errors.New("no folder")
 		s := &schedule{
 			every: 24 * time.Hour, log: slog.New(slog.DiscardHandler),
-			last:  func(context.Context) (time.Time, error) { return last, nil },
+			last: func(context.Context) (time.Time, error) { return last, nil },
 			make: func(context.Context) error {
 				at = append(at, time.Since(begin))
 				if len(at) == 1 {
@@ -166,8 +166,8 @@ func TestScheduleEnds(t *testing.T) {
 		made := 0
 		s := &schedule{
 			every: time.Hour, log: slog.New(slog.DiscardHandler),
-			last:  func(context.Context) (time.Time, error) { return time.Time{}, nil },
-			make:  func(context.Context) error { made++; return nil },
+			last: func(context.Context) (time.Time, error) { return time.Time{}, nil },
+			make: func(context.Context) error { made++; return nil },
 		}
 		idle := make(chan struct{})
 		close(idle)

@@ -77,6 +77,16 @@ static bool spend(struct board *b)
 	return true;
 }
 
+// What of byte k of a word is stored when power goes while it is written.
+static uint8_t torn(const struct board *b, int k, uint8_t data)
+{
+	if (b->whole == TORN_ALL)
+		return data | 0xa5;
+	if (k < b->whole)
+		return data;
+	return k == b->whole ? data | 0xa5 : 0xff;
+}
+
 static int program(void *ctx, unsigned copy, uint32_t off, const uint8_t *data, size_t n)
 {
 	struct board *b = ctx;
@@ -89,10 +99,11 @@ static int program(void *ctx, unsigned copy, uint32_t off, const uint8_t *data, 
 
 		for (int k = 0; k < WORD && !was_dead; k++) {
 			CHECK(cell[k] == 0xff, "byte %zu of copy %u is programmed twice", off + i, copy);
-			// Some bits of the word under way make it before power goes.
 			if (b->weak == off + i + (size_t)k && b->weak != 0)
 				continue;
-			cell[k] = powered ? data[i + (size_t)k] : data[i + (size_t)k] | 0xa5;
+			cell[k] = data[i + (size_t)k];
+			if (!powered)
+				cell[k] = torn(b, k, cell[k]);
 		}
 		if (!powered)
 			return -1;
@@ -172,6 +183,7 @@ void board_power(struct board *b, long steps)
 	b->power = steps;
 	b->changed = 0;
 	b->dead = false;
+	b->whole = TORN_ALL;
 }
 
 void sha256(struct enr_bytes data, uint8_t out[32])

@@ -11,6 +11,7 @@
 enum { BOARD_BUFFER = 600, BOARD_MAX = 2048, BOARD_COPY = ENR_STORE_SIZE(BOARD_MAX) };
 enum { BOARD_SENT = 1 << 16 };
 enum { POWER_ALWAYS = -1 };
+enum { TORN_ALL = 4 }; // bits of every byte of a word
 
 // A step of flash: a word programmed, or so many bytes erased.
 enum { WORD = 4, ERASE_STEP = 32 };
@@ -22,6 +23,7 @@ struct board {
 	uint8_t flash[2][BOARD_COPY];
 	long power;      // steps of flash that may still be made; POWER_ALWAYS
 	long changed;    // steps made since board_power
+	int whole;       // bytes of the word under way that are stored whole when power goes, the next one in part; or TORN_ALL
 	bool dead;       // power is gone: flash changes no more
 	bool broken;     // flash answers with errors
 	bool no_erase;   // erase does nothing but fail

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Storage without power: every command that writes is cut off at every word it
+// Storage without power: every command that writes is cut off at every byte it
 // writes and every piece it erases, with a second cut in the boot that cleans up. What is left is the
 // record before or the record after, and of the key that does not count not a
 // byte.
@@ -171,7 +171,7 @@ static void power_up(struct board *b)
 	board_boot(b);
 }
 
-static void check_cut(const struct scene *s, const struct board *start, long cut, const struct sight *before,
+static void check_cut(const struct scene *s, const struct board *start, long cut, int whole, const struct sight *before,
 		      const struct sight *after, long commit_point)
 {
 	static struct board b;
@@ -181,6 +181,7 @@ static void check_cut(const struct scene *s, const struct board *start, long cut
 	board_copy(&b, start);
 	random_seed(99); // the same new key at every cut
 	board_power(&b, cut);
+	b.whole = whole;
 	CHECK(s->run(&b) != 0 && b.dead, "%s: cut at %ld: success without power", s->name, cut);
 	// Power goes again while the boot wipes what does not count.
 	board_power(&b, cut * 7 % 500);
@@ -214,9 +215,11 @@ static void check_scene(const struct scene *s, const struct vectors *commit)
 	CHECK(total > 0 && !same(&before, &after), "%s writes nothing", s->name);
 	// All that follows the valid word is the wiping of the old copy.
 	commit_point = start.agent.store.active < 0 ? total : total - BOARD_COPY / ERASE_STEP;
+	// At every byte of every word, and with bits of all four.
 	for (long cut = 0; cut < total; cut++)
-		check_cut(s, &start, cut, &before, &after, commit_point);
-	printf("  %s: %ld cuts, before up to %ld\n", s->name, total, commit_point);
+		for (int whole = 0; whole <= TORN_ALL; whole++)
+			check_cut(s, &start, cut, whole, &before, &after, commit_point);
+	printf("  %s: %ld words and pieces, each cut at %d places, before up to %ld\n", s->name, total, TORN_ALL + 1, commit_point);
 }
 
 void test_power_cut(void)

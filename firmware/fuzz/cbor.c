@@ -12,11 +12,12 @@ static void check_value(const struct enr_field *f, const struct enr_value *v, co
 	CHECK(v->present || !f->required, "%s is missing", f->name);
 	if (!v->present)
 		return;
-	if (f->type == ENR_UINT || f->type == ENR_BOOL) {
-		CHECK(v->num >= f->min && v->num <= f->max, "%s is out of its range", f->name);
+	if (f->type == ENR_UINT || f->type == ENR_UINT32 || f->type == ENR_BOOL) {
+		CHECK(v->num >= f->min && (f->max == ENR_ANY || v->num <= f->max), "%s is out of its range", f->name);
+		CHECK(f->type != ENR_UINT32 || v->num <= UINT32_MAX, "%s has more than 32 bits", f->name);
 		return;
 	}
-	CHECK(v->len >= f->min && v->len <= f->max, "%s has %zu bytes", f->name, v->len);
+	CHECK(v->len >= f->min && (f->max == ENR_ANY || v->len <= f->max), "%s has %zu bytes", f->name, v->len);
 	CHECK(v->data >= data && v->len <= n && (size_t)(v->data - data) <= n - v->len, "%s is not in the payload", f->name);
 }
 

@@ -197,7 +197,7 @@ func lookDisk(_ context.Context, x *examination) finding {
 func lookLedger(ctx context.Context, x *examination) finding {
 	report, err := verifyLedger(ctx, x.home, "")
 	if err != nil {
-		return stop(restoreHint, "%v", err)
+		return stop(judgeHint(err), "%v", err)
 	}
 	if !report.OK() {
 		return stop(restoreHint, "%s", report.Verdict())

@@ -139,7 +139,7 @@ the one in the station's home is taken, which proves less.`,
 			}
 			report, err := verifyLedger(c.Context(), h, root)
 			if err != nil {
-				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), restoreHint)
+				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), judgeHint(err))
 			}
 			if g.json {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(report)

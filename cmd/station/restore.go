@@ -31,9 +31,18 @@ func ledgerHint(err error) string {
 	var format *reader.FormatError
 	var seal *ledger.SealError
 	if errors.As(err, &format) || errors.As(err, &seal) || errors.Is(err, ledger.ErrNotSealed) || errors.Is(err, fs.ErrNotExist) {
-		return restoreHint
+		return judgeHint(err)
 	}
 	return "see: station ledger verify"
+}
+
+// judgeHint is what to do about a ledger that cannot be judged.
+func judgeHint(err error) string {
+	var format *reader.FormatError
+	if errors.As(err, &format) && format.Newer {
+		return "use the newer program that wrote it: see station version"
+	}
+	return restoreHint
 }
 
 // restoreConfig is the part of handover.toml that says the new epoch begins with

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -60,7 +61,13 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	f.IntVar(&g.operatorPIN.fd, "operator-pin-fd", -1, "open descriptor that holds the operator's PIN")
 	f.StringVar(&g.approverPIN.file, "approver-pin-file", "", "file that holds the approver's PIN")
 	f.IntVar(&g.approverPIN.fd, "approver-pin-fd", -1, "open descriptor that holds the approver's PIN")
-	root.PersistentPreRun = func(c *cobra.Command, _ []string) { g.action = actionOf(c) }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		g.action = actionOf(c)
+		if err := checkPerson("--operator", g.operator); err != nil {
+			return err
+		}
+		return checkPerson("--approver", g.approver)
+	}
 	addWindow(root, g)
 	root.AddCommand(
 		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g),
@@ -100,6 +107,15 @@ func (g *globals) ports() port.Bus {
 		b.Log = log
 	}
 	return b
+}
+
+// checkPerson refuses a name that would do harm in a table, a terminal or a
+// spreadsheet: every entry of the ledger carries it. "" is not asked for.
+func checkPerson(flag, name string) error {
+	if name == "" || (len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) && !strings.ContainsRune("=+-@ ", rune(name[0]))) {
+		return nil
+	}
+	return usage(fmt.Errorf("%s %q is nobody's id or badge", flag, name), "1 to 64 printable ASCII characters, the first none of = + - @ and no space")
 }
 
 // who is the operator every entry names.

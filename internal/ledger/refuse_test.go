@@ -58,7 +58,7 @@ func TestOpenRefusesWhatIsNoLedgerOfOurs(t *testing.T) {
 			c.Path = filepath.Join(t.TempDir(), "other.db")
 			execute(t, c.Path, `PRAGMA journal_mode=wal`, `CREATE TABLE entry (x)`)
 		}, "of another program"},
-		{"newer", func(t *testing.T, c *ledger.Config) { execute(t, c.Path, `PRAGMA user_version = 2`) }, "use the newer program"},
+		{"newer", func(t *testing.T, c *ledger.Config) { execute(t, c.Path, `PRAGMA user_version = 2`) }, "this program knows version 1"},
 		{"no version", func(t *testing.T, c *ledger.Config) { execute(t, c.Path, `PRAGMA user_version = 0`) }, "which no released program wrote"},
 		{"rollback journal", func(t *testing.T, c *ledger.Config) { execute(t, c.Path, `PRAGMA journal_mode = delete`) }, "no longer in WAL mode"},
 		{"trigger dropped", func(t *testing.T, c *ledger.Config) { execute(t, c.Path, `DROP TRIGGER entry_update`) }, "trigger entry_update is missing"},

@@ -47,6 +47,8 @@ func Place(id int64) (epoch int, seq int64) { return int(id >> epochShift), id &
 type FormatError struct {
 	Path string
 	What string // what the file is instead
+
+	Newer bool // a newer program wrote it: nothing is wrong with the file
 }
 
 func (e *FormatError) Error() string {
@@ -73,7 +75,7 @@ func checkHeader(path string) error {
 	defer f.Close() //nolint:errcheck // read only
 	var h [100]byte
 	n, err := io.ReadFull(f, h[:])
-	not := func(format string, args ...any) error { return &FormatError{path, fmt.Sprintf(format, args...)} }
+	not := func(format string, args ...any) error { return &FormatError{Path: path, What: fmt.Sprintf(format, args...)} }
 	switch {
 	case n == 0 && errors.Is(err, io.EOF):
 		return not("is an empty file, not a ledger: restore the newest backup")
@@ -87,7 +89,8 @@ func checkHeader(path string) error {
 	case binary.BigEndian.Uint32(h[68:]) != applicationID:
 		return not("is an SQLite database of another program (application id %#x)", binary.BigEndian.Uint32(h[68:]))
 	case version > SchemaVersion:
-		return not("has schema version %d, this program knows version %d: use the newer program", version, SchemaVersion)
+		what := fmt.Sprintf("has schema version %d, this program knows version %d", version, SchemaVersion)
+		return &FormatError{Path: path, What: what, Newer: true}
 	case version < SchemaVersion:
 		return not("has schema version %d, which no released program wrote", version)
 	case h[18] != 2 || h[19] != 2:
@@ -103,7 +106,7 @@ func checkSchema(ctx context.Context, path string, db *sql.DB) error {
 		return fmt.Errorf("ledger %s: %w", path, ctx.Err())
 	}
 	if err != nil {
-		return &FormatError{path, "is damaged: " + err.Error()}
+		return &FormatError{Path: path, What: "is damaged: " + err.Error()}
 	}
 	want, err := embeddedSchema(ctx)
 	if err != nil {
@@ -125,7 +128,7 @@ func checkSchema(ctx context.Context, path string, db *sql.DB) error {
 		}
 	}
 	if len(differences) > 0 {
-		return &FormatError{path, "its schema was tampered with: " + strings.Join(differences, ", ")}
+		return &FormatError{Path: path, What: "its schema was tampered with: " + strings.Join(differences, ", ")}
 	}
 	return nil
 }

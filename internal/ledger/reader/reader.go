@@ -82,7 +82,7 @@ func (r *Reader) Check(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if verdict != "ok" {
-		return &FormatError{r.path, "is damaged: " + verdict}
+		return &FormatError{Path: r.path, What: "is damaged: " + verdict}
 	}
 	return nil
 }

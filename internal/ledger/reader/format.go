@@ -75,7 +75,9 @@ func checkHeader(path string) error {
 	defer f.Close() //nolint:errcheck // read only
 	var h [100]byte
 	n, err := io.ReadFull(f, h[:])
-	not := func(format string, args ...any) error { return &FormatError{Path: path, What: fmt.Sprintf(format, args...)} }
+	not := func(format string, args ...any) error {
+		return &FormatError{Path: path, What: fmt.Sprintf(format, args...)}
+	}
 	switch {
 	case n == 0 && errors.Is(err, io.EOF):
 		return not("is an empty file, not a ledger: restore the newest backup")

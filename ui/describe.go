@@ -3,6 +3,8 @@
 package ui
 
 import (
+	"slices"
+
 	"fyne.io/fyne/v2"
 
 	"provisioning.example/station/internal/provision"
@@ -91,7 +93,7 @@ func (u *UI) describe() *description {
 	free := u.prompt == nil
 	for _, b := range u.pressable() {
 		b.watched = u.threads.changed // who presses waits for the pointer to arrive
-		button := describeButton(c, b, b.name, b.enabled && (free || u.prompt.has(b)))
+		button := describeButton(c, b, b.name, b.enabled && (free || slices.Contains(u.prompt.pressable(), b)))
 		button.Over, button.Held = b.hovered, b.held
 		d.Buttons = append(d.Buttons, button)
 	}
@@ -108,7 +110,7 @@ func (u *UI) pressable() []*button {
 		out = append(out, u.line.pressable()...)
 	}
 	if u.prompt != nil {
-		out = append(out, u.prompt.buttons...)
+		out = append(out, u.prompt.pressable()...)
 	}
 	return out
 }

@@ -33,6 +33,8 @@ type ledgerScreen struct {
 
 	search             *field
 	kind, older, newer *button
+	tools              []*button
+	toolKeys           []fyne.KeyName // of tools
 	status             *line
 	head               *entryRow
 	list               *widget.List
@@ -71,8 +73,14 @@ func newLedgerScreen(p *palette, page pager, aside func(func(context.Context) fu
 
 func (l *ledgerScreen) arrange(s fyne.Size) {
 	inner := s.Width - 2*rim
-	place(l.search, rim, 14, inner-232, 52)
-	place(l.kind, s.Width-rim-220, 14, 220, 52)
+	x := s.Width - rim
+	for i := len(l.tools) - 1; i >= 0; i-- {
+		x -= toolWidth
+		place(l.tools[i], x, 14, toolWidth, 52)
+		x -= 12
+	}
+	place(l.kind, x-190, 14, 190, 52)
+	place(l.search, rim, 14, x-190-12-rim, 52)
 	place(l.head, rim, 80, inner, rowHeight)
 	foot := s.Height - 52 - gap
 	place(l.body, rim, 80+rowHeight, inner, foot-gap-80-rowHeight)
@@ -118,6 +126,8 @@ func (l *ledgerScreen) typed(key *fyne.KeyEvent) {
 		l.goNewer()
 	case fyne.KeyHome:
 		l.first()
+	default:
+		l.pressTool(key.Name)
 	}
 }
 
@@ -188,7 +198,12 @@ func (l *ledgerScreen) buttons() {
 }
 
 // pressable are the buttons of this screen.
-func (l *ledgerScreen) pressable() []*button { return []*button{l.kind, l.newer, l.older} }
+func (l *ledgerScreen) pressable() []*button {
+	return append([]*button{l.kind, l.newer, l.older}, l.tools...)
+}
+
+// toolWidth is the width of a tool's button.
+const toolWidth = 104
 
 // rowHeight is the height of one entry in the list.
 const rowHeight = 40

@@ -3,8 +3,6 @@
 package ui
 
 import (
-	"slices"
-
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/widget"
@@ -99,5 +97,8 @@ func (q *prompt) typed(key *fyne.KeyEvent) {
 // confirm presses the last button, for Ctrl+Enter.
 func (q *prompt) confirm() { q.buttons[len(q.buttons)-1].Tapped(nil) }
 
-// has tells whether a button is one of the panel's.
-func (q *prompt) has(b *button) bool { return slices.Contains(q.buttons, b) }
+// pressable are all its buttons.
+func (q *prompt) pressable() []*button { return q.buttons }
+
+// field is nil: a question takes no text.
+func (q *prompt) field() *field { return nil }

@@ -29,6 +29,7 @@ type Config struct {
 	Kiosk    bool         // full screen for good
 	Describe io.Writer    // one line of JSON at the first frame and at each change; nil: none
 	Do       func(func()) // runs a function on the drawing goroutine; nil: fyne.Do
+	Desk     Desk         // what QA may do at the ledger screen
 }
 
 // UI is the station's window. Its methods belong to the drawing goroutine.
@@ -45,7 +46,7 @@ type UI struct {
 	line    *lineScreen
 	ledger  *ledgerScreen
 	screen  int // index into railTabs
-	prompt  *prompt
+	prompt  panel
 	closing bool
 }
 
@@ -128,6 +129,7 @@ func (u *UI) build() {
 		provision: u.provision, retry: u.retry, resume: u.resume, scan: u.scan, detail: u.detail,
 	})
 	u.ledger = newLedgerScreen(p, u.cfg.Reader.Page, u.threads.aside, u.threads.changed)
+	u.ledger.setTools(u.ledgerTools())
 	for _, f := range []*field{u.line.scan, u.ledger.search} {
 		f.onKey, f.onShortcut = u.key, u.shortcut
 		f.onBlur = func() { u.threads.later(u.refocus) }
@@ -175,11 +177,14 @@ func (u *UI) field() *field {
 	return u.line.scan
 }
 
-// refocus gives the keyboard back to the field, unless somebody is being asked.
+// refocus gives the keyboard back to the field, or to that of a panel.
 func (u *UI) refocus() {
-	c := u.window.Canvas()
-	if c.Overlays().Top() == nil && c.Focused() != u.field() {
-		c.Focus(u.field())
+	c, f := u.window.Canvas(), u.field()
+	if u.prompt != nil {
+		f = u.prompt.field()
+	}
+	if f != nil && c.Focused() != f && (u.prompt != nil || c.Overlays().Top() == nil) {
+		c.Focus(f)
 	}
 }
 

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ui
+
+import (
+	"slices"
+
+	"fyne.io/fyne/v2"
+)
+
+// tool is a button in the head of the ledger screen.
+type tool struct {
+	name string // as describe tells it
+	word string
+	key  fyne.KeyName // presses it
+	do   func()       // nil: the place stays empty
+}
+
+// ledgerTools are the tools that are not the ledger screen's own, in the order
+// in which they stand.
+func (u *UI) ledgerTools() []tool {
+	return []tool{
+		{name: "plots", word: "Plots", key: fyne.KeyF7},
+		{name: "export", word: "Export", key: fyne.KeyF8},
+	}
+}
+
+// setTools puts tools into the head.
+func (l *ledgerScreen) setTools(tools []tool) {
+	for _, t := range tools {
+		if t.do == nil {
+			continue
+		}
+		b := newButton(t.name, 16, t.do)
+		b.set(t.word, "", buttonLook{l.palette.idle, l.palette.edge, l.palette.text}, true)
+		l.tools, l.toolKeys = append(l.tools, b), append(l.toolKeys, t.key)
+		l.box.Add(b)
+	}
+}
+
+// pressTool presses the tool of a key, if there is one.
+func (l *ledgerScreen) pressTool(key fyne.KeyName) {
+	if i := slices.Index(l.toolKeys, key); i >= 0 {
+		l.tools[i].Tapped(nil)
+	}
+}

@@ -3,6 +3,7 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -71,7 +72,8 @@ func (w *workbook) next() (err error) {
 	if err := w.sheet.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
 		return err
 	}
-	if err := w.sheet.SetColWidth(3, 8, 20); err != nil { // time to uid
+	// The time whole, kind to uid as far as most are.
+	if err := errors.Join(w.sheet.SetColWidth(3, 3, 28), w.sheet.SetColWidth(4, 8, 20)); err != nil {
 		return err
 	}
 	w.rows = 0

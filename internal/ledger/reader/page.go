@@ -19,6 +19,8 @@ type Filter struct {
 	UID          string // lower-case hex
 	Cert         string // SHA-256 of the certificate
 	CertSerial   string
+	SPKI         string // SHA-256 of the unit's public key
+	Run          string
 	Order        string
 	Operator     string
 	Outcome      string
@@ -97,6 +99,8 @@ func (f Filter) query(after Cursor, common bool) (string, []any) {
 	w.equal("uid", f.UID)
 	w.equal("cert_sha256", f.Cert)
 	w.equal("cert_serial", f.CertSerial)
+	w.equal("spki_sha256", f.SPKI)
+	w.equal("run", f.Run)
 	w.equal("work_order", f.Order)
 	w.equal("fault", f.Fault)
 	w.equal(bulky+"operator", f.Operator)

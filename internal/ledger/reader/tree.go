@@ -91,6 +91,17 @@ func (r *Reader) checkpoint(ctx context.Context, query string, args ...any) (c r
 	return c, true, nil
 }
 
+// Covering returns the first checkpoint that covers an entry, its signature unchecked. found is false where none does yet.
+func (r *Reader) Covering(ctx context.Context, epoch int, seq int64) (c record.StoredCheckpoint, found bool, err error) {
+	return r.checkpoint(ctx, `SELECT epoch, size, note FROM checkpoint WHERE epoch = ? AND size >= ? ORDER BY size LIMIT 1`, epoch, seq)
+}
+
+// Sealing returns the first seal of an entry's epoch at or after it, by which the TPM's counter holds it. found is false where there is none yet.
+func (r *Reader) Sealing(ctx context.Context, epoch int, seq int64) (e record.Entry, found bool, err error) {
+	return r.one(ctx, `SELECT `+entryColumns+` FROM entry WHERE kind = ? AND id >= ? AND id < ? AND body ->> '$.attest' IS NULL ORDER BY id LIMIT 1`,
+		record.KindSeal, ID(epoch, seq), ID(epoch+1, 0))
+}
+
 // ErrUncovered says that no checkpoint covers the entry yet.
 var ErrUncovered = errors.New("ledger: no checkpoint covers the entry yet")
 

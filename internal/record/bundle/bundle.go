@@ -8,6 +8,7 @@
 //
 //	README.txt                  what this is
 //	certificates.pem            what the station has installed; proves nothing by itself
+//	challenge.json              only where the auditor asked: the TPM's answer to their nonce (record.Challenge)
 //	epoch-E/entries.jsonl       the stored bytes of each entry, one a line
 //	epoch-E/leaves.bin          32 bytes for each: its leaf hash as stored (RFC 6962)
 //	epoch-E/checkpoints.jsonl   {"note":...,"size":...} for each signed checkpoint
@@ -48,6 +49,7 @@ const (
 	proofName    = "MANIFEST.tlog-proof"
 	readmeName   = "README.txt"
 	certsName    = "certificates.pem"
+	answerName   = "challenge.json"
 	blobsName    = "blobs.bin"
 	indexName    = "blobs.idx"
 
@@ -55,7 +57,7 @@ const (
 
 	// Bounds of what is read into memory whole.
 	maxManifest = 1 << 20
-	maxCerts    = 1 << 20
+	maxCerts    = 8 << 20
 	maxBlob     = 16 << 20
 	maxEpochs   = 1 << 10
 	maxText     = 256 // of the manifest, each; people read them before the bundle is judged
@@ -150,6 +152,9 @@ func (m *Manifest) check() error {
 		}
 	}
 	want := []string{readmeName, certsName}
+	if m.holds(answerName) {
+		want = append(want, answerName)
+	}
 	sizes := map[string]int64{indexName: m.Blobs * indexRow}
 	for i, e := range m.Epochs {
 		if e.Epoch != i+1 || e.Entries < 0 || e.Entries > 1<<40 || e.Checkpoints < 0 || e.Checkpoints > e.Entries+1 {
@@ -171,6 +176,11 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("%s: files are not those of %s", manifestName, Format)
 	}
 	return nil
+}
+
+// holds says whether a file is listed.
+func (m *Manifest) holds(name string) bool {
+	return slices.ContainsFunc(m.Files, func(f File) bool { return f.Name == name })
 }
 
 func entriesName(epoch int) string     { return fmt.Sprintf("epoch-%d/entries.jsonl", epoch) }

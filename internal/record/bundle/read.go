@@ -30,6 +30,7 @@ type Bundle struct {
 	Entry        []byte // the export entry that names the manifest
 	Proof        record.Proof
 
+	answer  *record.Challenge // nil: the bundle answers none
 	file    *os.File
 	digest  string // of the manifest
 	members map[string]*io.SectionReader
@@ -149,9 +150,20 @@ func (b *Bundle) head() error {
 	if n := len(b.Manifest.Files) + 3; len(b.members) != n {
 		return &DamageError{What: fmt.Sprintf("it has %d members, the manifest makes %d", len(b.members), n)}
 	}
-	b.Certificates, err = b.whole(certsName, maxCerts)
-	return err
+	if b.Certificates, err = b.whole(certsName, maxCerts); err != nil || !b.Manifest.holds(answerName) {
+		return err
+	}
+	if text, err = b.whole(answerName, record.MaxChallenge); err != nil {
+		return err
+	}
+	if b.answer, err = record.ParseChallenge(text); err != nil {
+		return &DamageError{File: answerName, What: err.Error()}
+	}
+	return nil
 }
+
+// Challenge is the TPM's answer to the auditor for whom the bundle was made; nil: nobody had asked.
+func (b *Bundle) Challenge() *record.Challenge { return b.answer }
 
 // compare hashes every member that the manifest lists.
 func (b *Bundle) compare(ctx context.Context) error {

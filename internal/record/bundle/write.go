@@ -16,6 +16,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 
 	"provisioning.example/station/internal/record"
 )
@@ -23,7 +24,8 @@ import (
 // Head is what a bundle says of itself besides the ledger's own bytes.
 type Head struct {
 	Station, Created, Operator, Software string
-	Certificates                         []byte // PEM: what the station has installed
+	Certificates                         []byte            // PEM: what the station has installed
+	Challenge                            *record.Challenge // the TPM's answer to an auditor's nonce; nil: none was asked
 	// Sign records an export entry that names the manifest's SHA-256 and
 	// returns its stored bytes and its proof.
 	Sign     func(ctx context.Context, manifest string, m *Manifest) (entry []byte, proof record.Proof, err error)
@@ -51,6 +53,14 @@ func Write(ctx context.Context, f *os.File, source Source, head Head) (*Manifest
 		Format: Format, Station: head.Station, Created: head.Created, Operator: head.Operator, Software: head.Software,
 		Epochs: []Epoch{}, Files: []File{},
 	}}
+	var err error
+	if w.made, err = record.ParseTime(head.Created); err != nil {
+		return nil, fmt.Errorf("bundle: made at %w", err)
+	}
+	if n := len(head.Certificates); n > maxCerts {
+		return nil, fmt.Errorf("bundle: certificates and revocation lists of the station have %d bytes, a bundle's reader takes at most %d: "+
+			"take lists out of the home's folders ca/ that are not of use any more", n, maxCerts)
+	}
 	w.out = bufio.NewWriterSize(f, 1<<16)
 	w.zip = zip.NewWriter(w.out)
 	if err := w.write(source); err != nil {
@@ -69,6 +79,7 @@ type writer struct {
 	zip      *zip.Writer
 	head     Head
 	manifest *Manifest
+	made     time.Time
 }
 
 func (w *writer) write(source Source) error {
@@ -77,6 +88,15 @@ func (w *writer) write(source Source) error {
 	}
 	if err := w.bytes(certsName, w.head.Certificates); err != nil {
 		return err
+	}
+	if w.head.Challenge != nil {
+		text, err := w.head.Challenge.Encode()
+		if err == nil {
+			err = w.bytes(answerName, text)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	next, stop := iter.Pull2(source.Checkpoints(w.ctx))
 	defer stop()
@@ -234,7 +254,7 @@ func (w *writer) bytes(name string, data []byte) error {
 
 // plain writes a member that the manifest does not list.
 func (w *writer) plain(name string, data []byte) error {
-	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store, Modified: w.made})
 	if err == nil {
 		_, err = out.Write(data)
 	}
@@ -243,7 +263,7 @@ func (w *writer) plain(name string, data []byte) error {
 
 // member writes a member and lists it in the manifest.
 func (w *writer) member(name string, fill func(io.Writer) error) error {
-	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+	out, err := w.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store, Modified: w.made})
 	if err != nil {
 		return err
 	}

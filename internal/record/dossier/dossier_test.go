@@ -3,6 +3,7 @@
 package dossier_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -152,12 +154,28 @@ func TestEveryFlippedBitIsRefused(t *testing.T) {
 	}
 }
 
+const created = "2026-11-22T07:31:00.000000Z"
+
+// TestTimes: an archive's members say when it was made, as every archiver shows it.
+func TestTimes(t *testing.T) {
+	whole := written(t)
+	z, err := zip.NewReader(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		if got := f.Modified.UTC().Format(time.RFC3339); got != "2026-11-22T07:31:00Z" {
+			t.Errorf("%s is of %s", f.Name, got)
+		}
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	none := func(string) ([]byte, record.Proof, error) {
 		return nil, record.Proof{}, errors.New("the ledger is full")
 	}
 	var out bytes.Buffer
-	if _, err := dossier.Write(&out, dossier.Content{Sign: none}); err == nil || out.Len() > 0 {
+	if _, err := dossier.Write(&out, dossier.Content{Created: created, Sign: none}); err == nil || out.Len() > 0 {
 		t.Errorf("a unit without entries: %v, %d bytes", err, out.Len())
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -165,10 +183,10 @@ func TestWriteRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := proven(t, key, record.Body{Kind: record.KindStop})
-	if _, err := dossier.Write(&out, dossier.Content{Entries: entries, Sign: none}); err == nil || !strings.Contains(err.Error(), "the ledger is full") || out.Len() > 0 {
+	if _, err := dossier.Write(&out, dossier.Content{Created: created, Entries: entries, Sign: none}); err == nil || !strings.Contains(err.Error(), "the ledger is full") || out.Len() > 0 {
 		t.Errorf("not recorded: %v, %d bytes", err, out.Len())
 	}
-	if _, err := dossier.Write(&out, dossier.Content{Entries: append(entries, entries...), Sign: none}); err == nil || !strings.Contains(err.Error(), "out of place") {
+	if _, err := dossier.Write(&out, dossier.Content{Created: created, Entries: append(entries, entries...), Sign: none}); err == nil || !strings.Contains(err.Error(), "out of place") {
 		t.Errorf("an entry twice: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"provisioning.example/station/internal/record"
 )
@@ -52,6 +53,11 @@ func Write(w io.Writer, c Content) (*Manifest, error) {
 		Format: Format, Station: c.Station, Unit: c.Unit, Created: c.Created, Operator: c.Operator, Software: c.Software,
 		Entries: []Place{}, Blobs: len(c.Blobs), Files: []File{},
 	}}
+	made, err := record.ParseTime(c.Created)
+	if err != nil {
+		return nil, fmt.Errorf("dossier of %s: made at %w", c.Unit, err)
+	}
+	d.date, d.time = dosTime(made)
 	d.zip = zip.NewWriter(d.out)
 	d.add(readmeName, []byte(readme))
 	d.add(scriptName, Script)
@@ -79,6 +85,14 @@ type writer struct {
 	zip *zip.Writer
 	m   *Manifest
 	err error
+
+	date, time uint16 // of every member, as MS-DOS writes them
+}
+
+// dosTime is a time as an archive's headers hold it (APPNOTE.TXT 4.4.6), to two seconds, in UTC.
+func dosTime(t time.Time) (date, clock uint16) {
+	t = t.UTC()
+	return uint16((t.Year()-1980)<<9 | int(t.Month())<<5 | t.Day()), uint16(t.Hour()<<11 | t.Minute()<<5 | t.Second()/2)
 }
 
 // add writes a member and lists it.
@@ -94,6 +108,8 @@ func (d *writer) member(name string, data []byte) {
 	}
 	out, err := d.zip.CreateRaw(&zip.FileHeader{
 		Name: name, Method: zip.Store, CRC32: crc32.ChecksumIEEE(data),
+		//lint:ignore SA1019 CreateRaw writes these two, and not Modified
+		ModifiedDate: d.date, ModifiedTime: d.time,
 		CompressedSize64: uint64(len(data)), UncompressedSize64: uint64(len(data)),
 	})
 	if err == nil {

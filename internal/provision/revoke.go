@@ -20,6 +20,7 @@ import (
 type Desk struct {
 	Ledger   *ledger.Ledger
 	Operator string
+	Role     string // of the operator; empty: nobody is registered at this station
 	Software string
 	Now      func() time.Time // nil: time.Now
 

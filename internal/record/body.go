@@ -105,6 +105,8 @@ type Body struct {
 	From        int64  `json:"from,omitempty"`
 	To          int64  `json:"to,omitempty"`
 	Count       int64  `json:"count,omitempty"`
+	RunsPassed  int64  `json:"passed,omitempty"`
+	RunsFailed  int64  `json:"failed,omitempty"`
 	Format      string `json:"format,omitempty"`
 	Filter      string `json:"filter,omitempty"`
 	File        string `json:"file,omitempty"`

@@ -145,20 +145,21 @@ var kindTable = []Kind{
 		Required: list("code cert_serial cert_sha256"), Optional: list("issuer_key not_before not_after csr_sha256 spki_sha256 tbs_sha256 reason approver detail"),
 	},
 	{
-		Name: KindRework, Doc: "a board was unlocked for another run: its key is gone",
-		Required: list("model uid reason approver"), Optional: join(unit, certificate, list("releases")),
+		Name: KindRework, Doc: "a unit's key is taken away for another run; a locked board is unlocked by a signature over nonce, for which it has proven itself in receipt",
+		Required: list("model uid reason approver"), Optional: join(unit, certificate, list("chain_sha256 receipt releases")),
 	},
 	{
 		Name: KindScrap, Doc: "a unit was taken out for good",
 		Required: list("reason approver"), Optional: join(unit, certificate, list("releases")),
 	},
 	{
-		Name: KindCorrection, Doc: "what an earlier entry should have said; that entry stays",
-		Required: list("entry_epoch entry_seq what new reason"), Optional: list("old approver serial model uid detail"),
+		Name: KindCorrection, Doc: "what an earlier entry should have said; that entry stays. what is the field, old what stood there until now (absent: nothing)",
+		Required: list("entry_epoch entry_seq what new reason"), Optional: list("old role approver serial model uid detail"),
+		Values: map[string][]string{"what": correctable},
 	},
 	{
-		Name: KindSignoff, Doc: "a person signed for a range of entries",
-		Required: list("from to meaning"), Optional: list("role order count reason detail approver"),
+		Name: KindSignoff, Doc: "a person signed for a range of entries of an epoch, of one order if it is named, and for how the runs in it ended: count of them, passed and failed; the rest are the station's errors and what was stopped",
+		Required: list("entry_epoch from to meaning reason"), Optional: list("role order count passed failed detail approver"),
 	},
 	{
 		Name: KindSeal, Doc: "the TPM's counter stands at this value from here on; with attest: evidence for the seal before",
@@ -174,9 +175,9 @@ var kindTable = []Kind{
 		Values: map[string][]string{"outcome": outcomes},
 	},
 	{
-		Name: KindLabel, Doc: "a label was printed",
-		Required: list("template"), Optional: list("run serial model uid printer witness cert_sha256 outcome reason detail count"),
-		Values: map[string][]string{"outcome": outcomes},
+		Name: KindLabel, Doc: "a label for a unit's end entry was given to a printer, or was not; detail says why not, count how many at once",
+		Required: list("action template file_sha256 entry_epoch entry_seq"), Optional: list("run serial model uid order printer witness cert_sha256 reason detail count"),
+		Values: map[string][]string{"action": {"printed", "reprinted", "failed", "dropped"}},
 	},
 	{
 		Name: KindExport, Doc: "entries were exported; written before the first byte leaves",
@@ -280,6 +281,12 @@ func (b Body) validateMeaning() error {
 				return errors.New("with outcome aborted lacks fault or reason")
 			}
 		}
+	}
+	switch b.Kind {
+	case KindCorrection:
+		return b.validateCorrection()
+	case KindSignoff:
+		return b.validateSignoff()
 	}
 	if b.Kind == KindIssuing && b.Run == "" && b.Predecessor == "" {
 		return errors.New("is neither of a run nor of a renewal: it lacks run, or predecessor")

@@ -45,7 +45,7 @@ var floors = map[string][]string{
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/operator",
 	},
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer"},

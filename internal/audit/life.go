@@ -54,6 +54,9 @@ func (a *auditor) follow(ctx context.Context, e record.Entry) {
 		}
 	case record.KindRework, record.KindScrap:
 		a.scrap(ctx, e)
+		if b.Receipt != nil {
+			a.receiptOf(ctx, e)
+		}
 		for _, spki := range a.life.units[b.Unit()] {
 			delete(a.life.keys, spki)
 		}
@@ -153,9 +156,14 @@ func (a *auditor) endOf(ctx context.Context, e record.Entry) {
 			a.wrong(e.Epoch, e.Seq, "life", "passed with a certificate that is not the live one of its key")
 		}
 	}
-	if b.Receipt == nil {
-		return
+	if b.Receipt != nil {
+		a.receiptOf(ctx, e)
 	}
+}
+
+// receiptOf checks an entry's receipt under the certificate that the entry names.
+func (a *auditor) receiptOf(ctx context.Context, e record.Entry) {
+	b := e.Body
 	a.report.Receipts++
 	der, err := a.source.Blob(ctx, b.Cert)
 	if err != nil {

@@ -27,6 +27,8 @@ type history struct {
 	passed   bool
 	scrapped bool
 	attempts int
+	last     *record.Body // the last certificate the board ever got, live or not
+	reworked string       // SPKI of the key that a rework took, until the board makes another
 }
 
 // history reads a unit's history over all epochs.
@@ -52,12 +54,13 @@ func (h *history) add(b record.Body) {
 		h.attempts++
 	case record.KindKey:
 		h.serial, h.key, h.issuing, h.issued, h.proven, h.revoked = b.Serial, &b, nil, nil, nil, false
+		h.reworked = ""
 	case record.KindIssuing:
 		if b.Predecessor == "" { // else a renewal, which is no run's business
 			h.serial, h.issuing = b.Serial, &b
 		}
 	case record.KindIssued, record.KindRenewed:
-		h.serial, h.issued = b.Serial, &b
+		h.serial, h.issued, h.last = b.Serial, &b, &b
 	case record.KindProven:
 		h.proven = &b
 	case record.KindRevoked:
@@ -67,7 +70,7 @@ func (h *history) add(b record.Body) {
 	case record.KindEnd:
 		h.passed = h.passed || b.Outcome == record.Passed
 	case record.KindRework:
-		*h = history{attempts: h.attempts}
+		*h = history{attempts: h.attempts, last: h.last, reworked: b.SPKI}
 	case record.KindScrap:
 		h.scrapped = true
 	}
@@ -82,6 +85,7 @@ func (h *history) toBeSigned() bool { return h.issuing != nil || h.issued != nil
 //	keyed, key known    go on with that key, and with its TBS or certificate
 //	keyed, unknown      replace the key: it was never certified here
 //	installed, locked   go on when key and certificate are known, else refuse
+//	installed, reworked replace the key
 //
 // A unit that passed, or whose board was about to be locked, gets no new key
 // without rework: a board that comes with another key, or none, is a clone or
@@ -101,6 +105,11 @@ func (r *run) plan() error {
 		return &fault{"F-CONNECT-18", fmt.Errorf("certificate %s was delivered past the bench", h.issued.CertSerial)}
 	case i.State < enroll.Installed:
 		return nil
+	case i.SPKI != nil && hexOf(i.SPKI[:]) == h.reworked:
+		if i.State == enroll.Locked {
+			return &fault{"F-CONNECT-23", errors.New("the ledger holds a rework entry for this board, but the board is still locked")}
+		}
+		return nil // keygen replaces the key
 	case !known || h.issued == nil:
 		return &fault{"F-CONNECT-05", fmt.Errorf("the board is %s with a key that is not in the ledger", i.State)}
 	case i.State == enroll.Locked && (h.proven == nil || h.proven.Cert != h.issued.Cert):

@@ -49,6 +49,7 @@ type world struct {
 	lastCSR   []byte
 	profile   *issuer.Profile // nil: mtls
 	jobs      int
+	rework    []byte // the rework object that boards are given
 	fit       func() error
 	watch     func(provision.SlotView) // sees every change of a slot
 	opened    []*provision.Station
@@ -112,7 +113,7 @@ func (w *world) tryOpen() error {
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
 		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: w.profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere,
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere, ReworkKeys: w.rework,
 		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
 			if w.watch != nil {

@@ -35,6 +35,7 @@ var faults = []fault{
 	{FaultInfo: FaultInfo{"unplug-csr", "The cable and the power are pulled once, in place of the answer to csr.", true}, wire: unplugOn(cmdCSR, true)},
 	{FaultInfo: FaultInfo{"unplug-put", "The cable and the power are pulled once, in place of the answer to a put.", true}, wire: unplugOn(cmdPut, true)},
 	{FaultInfo: FaultInfo{"unplug-lock", "The cable and the power are pulled once, in place of the answer to lock.", true}, wire: unplugOn(cmdLock, true)},
+	{FaultInfo: FaultInfo{"unplug-rework", "The cable and the power are pulled once, in place of the answer to rework.", true}, wire: unplugOn(cmdRework, true)},
 
 	// Boards that are slow, old or clumsy, but sound.
 	{FaultInfo: FaultInfo{"slow-boot", "The board takes 4 s to boot.", true}, bootTime: 4 * time.Second},
@@ -138,6 +139,11 @@ var faults = []fault{
 	{FaultInfo: FaultInfo{"tls-wrong-key", "Another key answers tls-sign.", false}, signer: strangerSigns(cmdTLSSign, stateInstalled)},
 	{FaultInfo: FaultInfo{"tls-refuses", "tls-sign answers rc 1.", false}, request: rcOn(cmdTLSSign, rcMalformed, math.MaxInt)},
 	{FaultInfo: FaultInfo{"tls-garbage", "tls-sign answers bytes that are no signature.", false}, request: answerOn(cmdTLSSign, sigAnswer{make([]byte, 70)})},
+
+	// Boards that do not let themselves be unlocked.
+	{FaultInfo: FaultInfo{"rework-refuses", "rework answers rc 12, whoever signed.", true}, request: rcOn(cmdRework, rcNotAuthorised, math.MaxInt)},
+	{FaultInfo: FaultInfo{"rework-lies", "rework answers state 0, the board stays locked.", true}, request: answerOn(cmdRework, stateAnswer{stateBlank})},
+	{FaultInfo: FaultInfo{"challenge-zero", "challenge answers a nonce of another board: all zeros.", true}, request: answerOn(cmdChallenge, nonceRequest{new([32]byte)})},
 
 	// Locks and resets that lie.
 	{FaultInfo: FaultInfo{"lock-lies", "lock answers state 3, the board stays in 2.", false}, request: answerOn(cmdLock, stateAnswer{stateLocked})},

@@ -55,6 +55,8 @@ var floors = map[string][]string{
 	"internal/plant/postgres": {},
 	// signed ledgers of any length, for the same
 	"internal/plant/specimen": {"internal/record", "internal/record/bundle"},
+	// disks that lose their power, fill up or break, for tests
+	"internal/powercut": {},
 	// floor 3
 	"ui": {"internal/provision", "internal/ledger/reader", "internal/record", "assets"},
 	// roof
@@ -69,14 +71,17 @@ var floors = map[string][]string{
 	".ci/testsum": {},
 	// a module of its own, for the peers it measures against
 	"bench": {
-		"bench/clock", "bench/line", "bench/proxy", "internal/authority", "internal/enroll", "internal/issuer",
-		"internal/ledger/reader", "internal/record", "internal/smp", "internal/tpm", "internal/virtual",
+		"bench/clock", "bench/line", "bench/lot", "bench/proxy", "internal/authority", "internal/enroll", "internal/issuer",
+		"internal/ledger", "internal/ledger/reader", "internal/record", "internal/smp", "internal/tpm", "internal/virtual",
 		"internal/plant", "internal/plant/postgres", "internal/plant/specimen",
 	},
-	"bench/clock":          {},
-	"bench/second":         {}, // only tests: another's tools read what the station makes
-	"bench/line":           {"bench/clock"},
-	"bench/proxy":          {"bench/clock"},
+	"bench/clock":  {},
+	"bench/second": {}, // only tests: another's tools read what the station makes
+	"bench/line":   {"bench/clock"},
+	"bench/proxy":  {"bench/clock"},
+	// real signed ledgers of any length
+	"bench/lot":            {"internal/authority", "internal/ledger/reader", "internal/record", "internal/settings", "internal/tpm"},
+	"bench/cmd/make-lot":   {"bench/lot"},
 	"bench/cmd/paced-line": {"bench/line"},
 	"bench/cmd/tpm-proxy":  {"bench/proxy"},
 }
@@ -87,7 +92,7 @@ var only = map[string][]string{
 	"go.bug.st/serial":                {"internal/port"},
 	"github.com/google/go-tpm":        {"internal/tpm", "internal/attest"},
 	"github.com/xuri/excelize":        {"internal/export"},
-	"database/sql":                    {"internal/ledger", "internal/ledger/reader"},
+	"database/sql":                    {"internal/ledger", "internal/ledger/reader", "bench", "bench/lot"},
 	"github.com/mattn/go-sqlite3":     {"internal/ledger", "internal/ledger/reader"},
 	"github.com/jackc/pgx":            {"internal/plant", "bench"},
 	"github.com/spf13/cobra":          {"cmd/station"},

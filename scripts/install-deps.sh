@@ -37,6 +37,8 @@ swtpm               test,bench       a TPM in software, as another process
 swtpm-tools         test,bench       makes that TPM
 tpm2-openssl        test,bench       openssl signs with a key in the TPM: exported key files, and a peer
 tpm2-tools          test             a second opinion on quotes and exported key files
+e2fsprogs           test             makes the file systems whose power is cut: ext4
+xfsprogs            test             the same: xfs
 mosquitto           test             an MQTT broker that demands client certificates
 xvfb                test             a display without a screen
 xdotool             test             clicks on the window

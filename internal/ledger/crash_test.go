@@ -25,6 +25,9 @@ import (
 // crashFolder names the folder in which this test binary, run again, plays the station that is killed.
 const crashFolder = "LEDGER_CRASH_FOLDER"
 
+// crashWeak has the station write as the SQLite driver would have it on its own, with synchronous=NORMAL.
+const crashWeak = "LEDGER_CRASH_WEAK"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashFolder); dir != "" {
 		if err := victim(dir, os.Stdout); err != nil {
@@ -54,6 +57,11 @@ func victim(dir string, w io.Writer) error {
 	l, err := ledger.Open(context.Background(), c)
 	if err != nil {
 		return err
+	}
+	if os.Getenv(crashWeak) != "" {
+		if err := ledger.Weaken(l); err != nil {
+			return err
+		}
 	}
 	first, _ := l.Size()
 	var mu sync.Mutex // one line at a time
@@ -138,8 +146,18 @@ func TestKill(t *testing.T) {
 // kill starts the victim, kills it after some acknowledgements, and notes all it said.
 func kill(t *testing.T, dir string, after int, acked map[int64]string) (shown [][]byte) {
 	t.Helper()
+	return end(t, dir, "", after, acked, func(p *os.Process) {
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// end starts the victim, lets die kill it after some acknowledgements, and notes all it said.
+func end(t *testing.T, dir, weak string, after int, acked map[int64]string, die func(*os.Process)) (shown [][]byte) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), crashFolder+"="+dir)
+	cmd.Env = append(os.Environ(), crashFolder+"="+dir, crashWeak+"="+weak)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -164,9 +182,7 @@ func kill(t *testing.T, dir string, after int, acked map[int64]string) (shown []
 			shown = append(shown, note)
 		}
 		if n == after {
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			die(cmd.Process)
 		}
 	}
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {

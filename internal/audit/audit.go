@@ -99,6 +99,8 @@ type Report struct {
 	Unvouched    int64    // of these, by a TPM that the root does not vouch for
 	Unsealed     int64    // entries after the last seal: what a roll-back could hide from who has only this ledger
 	Unlisted     int64    // revoked certificates that no list names yet
+	Corrections  int64    // of entries: what each of these should have said
+	Signoffs     int64    // by people, counted again
 	Wrong        int64    // findings, counted
 	Findings     []Finding
 
@@ -162,7 +164,8 @@ type auditor struct {
 	trust  trust
 	pool   pool
 
-	evidence evidence
+	judgement judgement
+	evidence  evidence
 
 	mu     sync.Mutex // guards the report's counters and findings, which the pool writes too
 	report Report

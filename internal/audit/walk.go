@@ -52,6 +52,9 @@ func (a *auditor) walk(ctx context.Context) error {
 		return err
 	}
 	a.finishLife()
+	if err := a.judgeCorrections(ctx); err != nil {
+		return err
+	}
 	return a.compareClaims(ctx)
 }
 
@@ -98,6 +101,7 @@ func (w *walker) meaning(e record.Entry) {
 		w.seal(e)
 	}
 	w.follow(w.ctx, e)
+	w.remark(e)
 	w.meet()
 	for _, what := range w.claims.Apply(e) {
 		w.wrong(e.Epoch, e.Seq, "claim", "%s", what)

@@ -19,6 +19,7 @@ type Correction struct {
 	Epoch  int // 0: the newest
 	Seq    int64
 	Field  string // one of [record.Correctable]
+	Old    string // what who corrects saw there; empty: not compared with what stands there
 	New    string
 	Reason string
 }
@@ -56,6 +57,9 @@ func (d Desk) Correct(ctx context.Context, c Correction) (*Corrected, error) {
 	}
 	stood := before.Apply(e)
 	old := stood.Value(c.Field)
+	if c.Old != "" && c.Old != old {
+		return nil, refused("%s of entry %d is %q, not %q: it was corrected meanwhile, look again", c.Field, c.Seq, old, c.Old)
+	}
 	if old == c.New {
 		return nil, refused("%s of entry %d is %q already", c.Field, c.Seq, old)
 	}
@@ -125,10 +129,12 @@ func CorrectionsIn(ctx context.Context, r *reader.Reader) (*record.Corrections, 
 	return &all, nil
 }
 
-// Scope is what a sign-off is about: an order, a period, or both; or nothing of that: all since the last sign-off that was not of an order.
+// Scope is what a sign-off is about: an order, a period, or both; or entries of the newest epoch by their numbers; or nothing of that: all
+// since the last sign-off that was not of an order.
 type Scope struct {
 	Order        string
 	Since, Until time.Time // half-open
+	From, To     int64     // both included; only with Order
 }
 
 // Span is what is signed for in one epoch: the entries, and how the runs in them ended.
@@ -141,14 +147,7 @@ type Span struct {
 
 // Spans finds what a sign-off of a scope would be about, for who is to sign: one span for each epoch. There is none where no run ended.
 func (d Desk) Spans(ctx context.Context, s Scope) ([]Span, error) {
-	r := d.Ledger.Reader()
-	var found []reader.Stretch
-	var err error
-	if s == (Scope{}) {
-		found, err = d.unsigned(ctx)
-	} else {
-		found, err = r.Stretches(ctx, s.Order, s.Since, s.Until)
-	}
+	found, err := d.stretches(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +164,22 @@ func (d Desk) Spans(ctx context.Context, s Scope) ([]Span, error) {
 		return nil, nil
 	}
 	return spans, nil
+}
+
+// stretches finds a scope's entries.
+func (d Desk) stretches(ctx context.Context, s Scope) ([]reader.Stretch, error) {
+	switch {
+	case s.From != 0 || s.To != 0:
+		epoch := d.Ledger.Origin().Epoch
+		size, err := d.Ledger.Reader().Size(ctx, epoch)
+		if err == nil && (s.From < 1 || s.To < s.From || s.To > size || !s.Since.IsZero() || !s.Until.IsZero()) {
+			err = refused("entries %d to %d: the newest epoch has entries 1 to %d, and a period is not named besides", s.From, s.To, size)
+		}
+		return []reader.Stretch{{Epoch: epoch, From: s.From, To: s.To}}, err
+	case s == (Scope{}):
+		return d.unsigned(ctx)
+	}
+	return d.Ledger.Reader().Stretches(ctx, s.Order, s.Since, s.Until)
 }
 
 // count counts the runs of a span.

@@ -17,10 +17,12 @@ import (
 
 	"github.com/creack/pty"
 	"go.bug.st/serial"
+	"golang.org/x/sys/unix"
 )
 
-// patience bounds waits for what must happen; nothing is expected to use it up.
-const patience = 20 * time.Second
+// patience bounds waits for what must happen, for the slowest machine; nothing is
+// expected to use it up.
+const patience = 5 * time.Minute
 
 // openPTY returns the board's end of a pseudo-terminal and the name of ours.
 // The slave stays open as well, so that a closed port is no hang-up.
@@ -85,6 +87,21 @@ func writeAll(t *testing.T, w io.Writer, b []byte) {
 	if n, err := w.Write(b); err != nil || n != len(b) {
 		t.Fatalf("wrote %d of %d bytes: %v", n, len(b), err)
 	}
+}
+
+// waiting is how many bytes the board has not read yet.
+func waiting(t *testing.T, board *os.File) (n int) {
+	t.Helper()
+	raw, err := board.SyscallConn()
+	if err == nil {
+		var asked error
+		err = raw.Control(func(fd uintptr) { n, asked = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+		err = errors.Join(err, asked)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // Every byte value passes both ways: the line is raw.
@@ -277,13 +294,20 @@ func TestCloseWaitsForReader(t *testing.T) {
 // A board that takes no bytes: the write ends at its deadline, the port is
 // lost, and closing it gives it back although the kernel was full.
 func TestWritePastDeadline(t *testing.T) {
-	_, name := openPTY(t)
+	board, name := openPTY(t)
 	p := openPort(t, name, Options{})
+	var n int
+	done := make(chan error)
+	go func() {
+		var err error
+		n, err = p.Write(make([]byte, 1<<20))
+		done <- err
+	}()
+	await(t, func() bool { return waiting(t, board) >= 2*writePiece }) // of which one at least is counted
 	if err := p.SetWriteDeadline(time.Now().Add(pollEvery)); err != nil {
 		t.Fatal(err)
 	}
-	n, err := p.Write(make([]byte, 1<<20))
-	if n <= 0 || n >= 1<<20 || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, ErrLost) {
+	if err := receive(t, done); n <= 0 || n >= 1<<20 || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, ErrLost) {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	if err := p.SetWriteDeadline(time.Time{}); err != nil {

@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/gowebpki/jcs"
 )
 
 // MaxBody is the largest encoded body in bytes; a larger one is neither written nor read.
@@ -194,16 +192,7 @@ func (b Body) Encode() ([]byte, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
 	}
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(b); err != nil {
-		return nil, fmt.Errorf("encode %s entry: %w", b.Kind, err)
-	}
-	raw, err := jcs.Transform(buf.Bytes())
-	if err != nil {
-		return nil, fmt.Errorf("encode %s entry: %w", b.Kind, err)
-	}
+	raw := appendCanonical(make([]byte, 0, 1<<11), &b)
 	if len(raw) > MaxBody {
 		return nil, fmt.Errorf("%s entry has %d bytes, at most %d are allowed", b.Kind, len(raw), MaxBody)
 	}
@@ -219,6 +208,12 @@ func Decode(raw []byte) (Body, error) {
 	if len(raw) > MaxBody {
 		return b, fmt.Errorf("entry has %d bytes, at most %d are allowed", len(raw), MaxBody)
 	}
+	if b, ok := scanBody(raw); ok {
+		if again, err := b.Encode(); err == nil && bytes.Equal(again, raw) {
+			return b, nil
+		}
+	}
+	// It is none: encoding/json finds out what is wrong with it.
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&b); err != nil {

@@ -220,32 +220,65 @@ func kindNamed(name string) (Kind, bool) {
 	return kindTable[at], true
 }
 
+// plan is a kind's part of the tables, looked up beforehand.
+type plan struct {
+	required []fieldPlace
+	fields   []plannedField // all there are, in the order of the table
+}
+
+type plannedField struct {
+	fieldPlace
+	allowed bool
+	values  []string // nil: any
+}
+
+var planOf = func() map[string]plan {
+	plans := make(map[string]plan, len(kindTable))
+	for _, k := range kindTable {
+		var p plan
+		for _, name := range slices.Concat(common, k.Required) {
+			p.required = append(p.required, fieldOf[name])
+		}
+		for _, f := range fieldTable {
+			p.fields = append(p.fields, plannedField{fieldOf[f.Name], k.has(f.Name), k.Values[f.Name]})
+		}
+		plans[k.Name] = p
+	}
+	return plans
+}()
+
 // Validate checks b against the tables: known kind, required fields present, no field the kind does not have, each value legal.
 func (b Body) Validate() error {
-	kind, ok := kindNamed(b.Kind)
+	kind, ok := planOf[b.Kind]
 	if !ok {
 		return fmt.Errorf("entry kind %.32q is unknown", b.Kind)
 	}
-	value := reflect.ValueOf(b)
-	for _, name := range slices.Concat(common, kind.Required) {
-		if value.Field(fieldOf[name].index).IsZero() {
-			return fmt.Errorf("%s entry lacks %s", b.Kind, name)
+	value := reflect.ValueOf(&b).Elem()
+	for _, f := range kind.required {
+		if value.Field(f.index).IsZero() {
+			return fmt.Errorf("%s entry lacks %s", b.Kind, f.Name)
 		}
 	}
-	for _, f := range fieldTable {
-		place := fieldOf[f.Name]
-		v := value.Field(place.index)
+	for i := range kind.fields {
+		f := &kind.fields[i]
+		v := value.Field(f.index)
 		if v.IsZero() {
 			continue
 		}
-		if !kind.has(f.Name) {
+		if !f.allowed {
 			return fmt.Errorf("%s entry may not have %s", b.Kind, f.Name)
 		}
-		if err := f.check(v.Interface()); err != nil {
+		var err error
+		if v.Kind() == reflect.String {
+			err = f.checkString(v.String())
+		} else {
+			err = f.check(v.Interface())
+		}
+		if err != nil {
 			return fmt.Errorf("%s entry: %s %w", b.Kind, f.Name, err)
 		}
-		if allowed := kind.Values[f.Name]; allowed != nil && !slices.Contains(allowed, v.String()) {
-			return fmt.Errorf("%s entry: %s is %q, allowed are %s", b.Kind, f.Name, v.String(), strings.Join(allowed, ", "))
+		if f.values != nil && !slices.Contains(f.values, v.String()) {
+			return fmt.Errorf("%s entry: %s is %q, allowed are %s", b.Kind, f.Name, v.String(), strings.Join(f.values, ", "))
 		}
 	}
 	if err := b.validateMeaning(); err != nil {

@@ -45,7 +45,7 @@ type bench struct {
 	issuer   *issuer.Issuer
 	product  *provision.Product
 	profile  *issuer.Profile
-	rework   []byte        // DER SubjectPublicKeyInfo of the rework key
+	rework   []byte        // DER SubjectPublicKeyInfo of the rework keys, concatenated
 	others   []*filter.Set // what other stations have used
 	schedule *schedule     // of copies of the ledger; nil: none is set
 	started  bool          // the start entry is on record, and a stop entry will be due
@@ -243,14 +243,7 @@ func (b *bench) openIssuer(ctx context.Context, chain []*x509.Certificate, pin [
 	if err != nil {
 		return unfit(err, "the certificate and the TPM's key do not belong together: station ca status")
 	}
-	if keys.Rework == nil {
-		return nil
-	}
-	rework, err := b.tpm.Key(ctx, *keys.Rework, noPIN)
-	if err != nil {
-		return unfit(fmt.Errorf("the rework key: %w", err), "check the TPM with: station doctor")
-	}
-	b.rework, err = x509.MarshalPKIXPublicKey(rework.Public())
+	b.rework, err = b.reworkObject(ctx)
 	return err
 }
 

@@ -30,6 +30,9 @@ type homeConfig struct {
 	// MinFree is the free disk space in MiB below which no unit is started.
 	MinFree int `toml:"min_free_mib"`
 
+	// ReworkBench is the file with the second key that may unlock boards, PEM; "": none.
+	ReworkBench string `toml:"rework_bench,omitempty"`
+
 	Keys homeKeys `toml:"keys"`
 
 	// Bench binds slots to USB locations: slot number -> location.

@@ -73,17 +73,18 @@ type plant struct {
 // and reaching it is a failure.
 const deadline = 2 * time.Minute
 
-func newPlant(t *testing.T, product string) *plant {
+func newPlant(t *testing.T, product string, init ...string) *plant {
 	t.Helper()
 	return newPlantWith(t, product, func(p *plant) string {
 		p.manufacture()
 		p.startTPM()
 		return "unix:" + p.path("sock")
-	})
+	}, init...)
 }
 
-// newPlantWith is a plant whose TPM is made by tpm, which returns its spec.
-func newPlantWith(t *testing.T, product string, tpm func(*plant) string) *plant {
+// newPlantWith is a plant whose TPM is made by tpm, which returns its spec; init
+// are more arguments of station init.
+func newPlantWith(t *testing.T, product string, tpm func(*plant) string, init ...string) *plant {
 	t.Helper()
 	// A socket's path may have 107 bytes at most: t.TempDir is too long.
 	dir, err := os.MkdirTemp("", "st")
@@ -96,7 +97,7 @@ func newPlantWith(t *testing.T, product string, tpm func(*plant) string) *plant 
 	p.write("passphrase", "correct horse battery\n")
 	spec := tpm(p)
 	p.must("root", "create", "--root", p.path("root"), "--cn", "Test root", "--passphrase-file", p.path("passphrase"))
-	p.must("init", "--tpm", spec, "--name", "plant/line-1", "--pin-file", p.path("pin"))
+	p.must(append([]string{"init", "--tpm", spec, "--name", "plant/line-1", "--pin-file", p.path("pin")}, init...)...)
 	p.must("ca", "request", "--pin-file", p.path("pin"))
 	p.must("root", "sign", "--root", p.path("root"), "--passphrase-file", p.path("passphrase"),
 		"--in", p.path("home/ca/request.pem"), "--out", p.path("answer.pem"))

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -77,6 +79,10 @@ func timeline(w io.Writer, entries []record.Entry) error {
 			what += " certificate " + b.CertSerial
 		case b.SPKI != "":
 			what += " key " + b.SPKI[:16]
+		}
+		if b.Approver != "" {
+			what = strings.TrimPrefix(what+", ", ", ") + strings.Join(slices.DeleteFunc(
+				[]string{b.Reason, b.Detail, "approved by " + b.Approver}, func(s string) bool { return s == "" }), ", ")
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, b.Time, b.Kind, b.UID, oneLine(what), b.Operator)
 	}

@@ -12,7 +12,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -305,14 +304,4 @@ func algOf(pub crypto.PublicKey) string {
 		return "RS256"
 	}
 	return ""
-}
-
-// ParseReworkKey reads the public half of a rework key: DER
-// SubjectPublicKeyInfo on P-256.
-func ParseReworkKey(der []byte) error {
-	keys, err := enroll.SplitRework(der)
-	if err != nil || len(keys) != 1 {
-		return errors.Join(errors.New("a rework key is one public key on P-256"), err)
-	}
-	return nil
 }

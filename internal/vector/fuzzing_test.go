@@ -61,7 +61,7 @@ func TestGoTargets(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.Name() == ".git" || d.Name() == ".cache" {
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == ".cache") {
 			return fs.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(path, "_test.go") {

@@ -299,4 +299,3 @@ func readReworkKey(path string) (*ecdsa.PrivateKey, error) {
 	}
 	return key, nil
 }
-

@@ -111,7 +111,7 @@ func (e *emulated) launch(t *testing.T, log io.Writer) {
 			t.Logf("QEMU: %s", log)
 		}
 	})
-	late := time.AfterFunc(bootLimit, func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	pty := ptyName.FindString(line)

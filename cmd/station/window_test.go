@@ -200,7 +200,7 @@ func (w *window) picture(name string) {
 	if dir == "" {
 		return
 	}
-	if out, err := w.s.command("timeout", "20", "import", "-window", w.id, filepath.Join(dir, name+".png")).CombinedOutput(); err != nil {
+	if out, err := w.s.command("timeout", fmt.Sprint(deadline.Seconds()), "import", "-window", w.id, filepath.Join(dir, name+".png")).CombinedOutput(); err != nil {
 		w.s.p.t.Errorf("picture %s: %v\n%s", name, err, out)
 	}
 }

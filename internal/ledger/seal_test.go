@@ -308,7 +308,7 @@ func TestSealedWhileAtWork(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, _ := seals(t, l)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		tick := time.NewTicker(time.Millisecond)
 		for all := before; len(all) < int(want)+3; all, _ = seals(t, l) { // the first, that of the start, and one for each entry
 			select {

@@ -20,6 +20,10 @@ import (
 // made is a directory with a TPM made once by swtpm:DIR, copied by newTPM.
 var made string
 
+// patience bounds every wait of these tests, for the slowest machine: none needs
+// it, and reaching it is a failure.
+const patience = 5 * time.Minute
+
 // TestMain makes the TPM, or, when asked by orphanVariable, plays the station
 // that is killed.
 func TestMain(m *testing.M) {
@@ -45,7 +49,7 @@ func TestMain(m *testing.M) {
 }
 
 func makeTPM(dir string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	t, err := tpm.Open(ctx, tpm.Config{Spec: "swtpm:" + dir})
 	if err != nil {
@@ -133,7 +137,7 @@ func (s *server) kill() {
 // waitFor polls for a condition that another process brings about.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

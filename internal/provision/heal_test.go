@@ -84,7 +84,7 @@ func TestLineGoesOnWithTheLedger(t *testing.T) {
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(patience)
+	deadline := time.After(time.Minute)
 	for w.station.Snapshot().Stopped != nil {
 		select {
 		case <-w.station.Changed():

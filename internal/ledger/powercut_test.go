@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"provisioning.example/station/internal/audit"
@@ -55,20 +54,7 @@ func (o *outage) cut(weak string) {
 	o.t.Helper()
 	// Up to where SQLite folds its log into the file, and beyond.
 	after := 20 + o.seed.IntN(400)
-	o.shown = append(o.shown, end(o.t, o.disk.Dir(), weak, after, o.acked, func(p *os.Process) {
-		// The station stands still: what it says from here on is what it had said before.
-		var state syscall.WaitStatus
-		if err := p.Signal(syscall.SIGSTOP); err != nil {
-			o.t.Fatal(err)
-		}
-		if _, err := syscall.Wait4(p.Pid, &state, syscall.WUNTRACED, nil); err != nil || !state.Stopped() {
-			o.t.Fatalf("the station does not stop: %v %v", state, err)
-		}
-		o.disk.Cut()
-		if err := p.Kill(); err != nil {
-			o.t.Fatal(err)
-		}
-	})...)
+	o.shown = append(o.shown, end(o.t, o.disk.Dir(), weak, after, o.acked, o.disk.CutUnder)...)
 	o.disk.Restore()
 }
 

@@ -25,7 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kinds are the file systems that a disk can have.
+// kinds are the file systems that a disk can have.
 var kinds = map[string]struct {
 	mkfs  []string
 	least int64 // MiB
@@ -148,9 +148,8 @@ func (d *Disk) remove() {
 }
 
 const (
-	shutdown    = 0x8004587d // FS_IOC_SHUTDOWN, linux/fs.h
-	noLogFlush  = 2          // FS_SHUTDOWN_FLAGS_NOLOGFLUSH
-	ext4Trigger = "/sys/fs/ext4/%s/trigger_fs_error"
+	shutdown   = 0x8004587d // FS_IOC_SHUTDOWN, linux/fs.h
+	noLogFlush = 2          // FS_SHUTDOWN_FLAGS_NOLOGFLUSH
 )
 
 // Cut takes the power away: whoever uses the disk gets errors from here on. [Disk.Restore] gives it back.
@@ -160,6 +159,19 @@ func (d *Disk) Cut() {
 	d.must("open the disk", err)
 	defer f.Close() //nolint:errcheck // nothing was written
 	d.must("cut the power", unix.IoctlSetPointerInt(int(f.Fd()), shutdown, noLogFlush))
+}
+
+// CutUnder takes the power away under a child process that uses the disk, which dies: it stands still before,
+// so that nothing it says can be of after the cut.
+func (d *Disk) CutUnder(p *os.Process) {
+	d.t.Helper()
+	var state unix.WaitStatus
+	d.must("stop the process", p.Signal(unix.SIGSTOP))
+	if _, err := unix.Wait4(p.Pid, &state, unix.WUNTRACED, nil); err != nil || !state.Stopped() {
+		d.t.Fatalf("the process does not stop: %v %v", state, err)
+	}
+	d.Cut()
+	d.must("kill the process", p.Kill())
 }
 
 // Restore mounts the disk again as a start of the machine does: nobody may use it any more.

@@ -49,6 +49,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if plan := os.Getenv(outageEnv); plan != "" {
+		if err := outageStation(plan); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -57,6 +64,7 @@ const crashBoards = 6
 // crashKeys name the bench's keys and certificates.
 type crashKeys struct {
 	CA, Checkpoint tpm.KeyRef
+	Counter        tpm.CounterRef
 	Chain          [][]byte // DER, intermediate first
 }
 
@@ -68,7 +76,7 @@ func crashPIN() ([]byte, error) { return []byte("482913"), nil }
 func crashStation(dir, point string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	b, err := openCrashBench(ctx, dir)
+	b, err := openCrashBench(ctx, dir, ledger.Config{Path: filepath.Join(dir, "ledger.db")})
 	if err != nil {
 		return err
 	}
@@ -122,45 +130,55 @@ func crashPort(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf
 // crashOpen is an opened bench.
 type crashOpen struct {
 	tpm    *tpm.TPM
+	keys   crashKeys
 	ledger *ledger.Ledger
 	issuer *issuer.Issuer
 }
 
 func (b *crashOpen) close() { _ = errors.Join(b.ledger.Close(), b.tpm.Close()) }
 
-func openCrashBench(ctx context.Context, dir string) (*crashOpen, error) {
+// openCrashBench opens TPM, issuer and, as c says, the ledger, which is signed
+// by the TPM. With a gate, it is sealed, too.
+func openCrashBench(ctx context.Context, dir string, c ledger.Config) (*crashOpen, error) {
+	b, err := openCrashTPM(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if c.Origin = origin; c.Signer == nil {
+		if c.Signer, err = b.tpm.Key(ctx, b.keys.Checkpoint, crashPIN); err != nil {
+			return nil, err
+		}
+	}
+	b.ledger, err = ledger.Open(ctx, c)
+	return b, err
+}
+
+// openCrashTPM opens what does not need the ledger.
+func openCrashTPM(ctx context.Context, dir string) (*crashOpen, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, "keys.json"))
 	if err != nil {
 		return nil, err
 	}
-	var k crashKeys
-	if err := json.Unmarshal(raw, &k); err != nil {
+	b := &crashOpen{}
+	if err := json.Unmarshal(raw, &b.keys); err != nil {
 		return nil, err
 	}
-	b := &crashOpen{}
 	if b.tpm, err = tpm.Open(ctx, tpm.Config{Spec: "unix:" + filepath.Join(dir, "sock")}); err != nil {
 		return nil, err
 	}
-	ca, err := b.tpm.Key(ctx, k.CA, crashPIN)
-	if err != nil {
-		return nil, err
-	}
-	checkpoint, err := b.tpm.Key(ctx, k.Checkpoint, crashPIN)
+	ca, err := b.tpm.Key(ctx, b.keys.CA, crashPIN)
 	if err != nil {
 		return nil, err
 	}
 	var chain []*x509.Certificate
-	for _, der := range k.Chain {
+	for _, der := range b.keys.Chain {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
 			return nil, err
 		}
 		chain = append(chain, c)
 	}
-	if b.issuer, err = issuer.New(issuer.Config{Chain: chain, Signer: ca}); err != nil {
-		return nil, err
-	}
-	b.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(dir, "ledger.db"), Origin: origin, Signer: checkpoint})
+	b.issuer, err = issuer.New(issuer.Config{Chain: chain, Signer: ca})
 	return b, err
 }
 
@@ -194,6 +212,36 @@ func runCrashStation(t *testing.T, dir, point string) ([]byte, error) {
 // makeCrashBench makes TPM, keys, authority, ledger and boards.
 func makeCrashBench(t *testing.T) string {
 	t.Helper()
+	dir := makeCrashTPM(t)
+	b, err := openCrashTPM(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.tpm.Close()
+	checkpoint, err := b.tpm.Key(t.Context(), b.keys.Checkpoint, crashPIN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.Create(t.Context(), ledger.Config{Path: filepath.Join(dir, "ledger.db"), Origin: origin, Signer: checkpoint}); err != nil {
+		t.Fatal(err)
+	}
+	agent, err := filepath.Abs("../../firmware/build/posix-agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range crashBoards {
+		start(t, agent, "--state", filepath.Join(dir, fmt.Sprintf("state%d", i)), "--link", crashPort(dir, i),
+			"--uid", fmt.Sprintf("0badcafe%02x", i), "--model", "posix", "--prot", "7")
+	}
+	for i := range crashBoards {
+		waitFor(t, "an agent's port", func() bool { _, err := os.Stat(crashPort(dir, i)); return err == nil })
+	}
+	return dir
+}
+
+// makeCrashTPM makes TPM, keys and authority.
+func makeCrashTPM(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "cr") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -207,17 +255,6 @@ func makeCrashBench(t *testing.T) string {
 		"--server", "type=unixio,path="+filepath.Join(dir, "sock"), "--flags", "not-need-init,startup-clear")
 	waitFor(t, "swtpm listens", func() bool { return listens(filepath.Join(dir, "sock")) })
 	makeCrashKeys(t, dir)
-	agent, err := filepath.Abs("../../firmware/build/posix-agent")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range crashBoards {
-		start(t, agent, "--state", filepath.Join(dir, fmt.Sprintf("state%d", i)), "--link", crashPort(dir, i),
-			"--uid", fmt.Sprintf("0badcafe%02x", i), "--model", "posix", "--prot", "7")
-	}
-	for i := range crashBoards {
-		waitFor(t, "an agent's port", func() bool { _, err := os.Stat(crashPort(dir, i)); return err == nil })
-	}
 	return dir
 }
 
@@ -273,6 +310,9 @@ func makeCrashKeys(t *testing.T, dir string) {
 	if k.Checkpoint, _, err = dev.CreateKey(ctx, tpm.Checkpoint, elliptic.P256(), pin); err != nil {
 		t.Fatal(err)
 	}
+	if k.Counter, err = dev.DefineCounter(ctx, pin); err != nil {
+		t.Fatal(err)
+	}
 	ca, err := dev.Key(ctx, k.CA, crashPIN)
 	if err != nil {
 		t.Fatal(err)
@@ -301,13 +341,6 @@ func makeCrashKeys(t *testing.T, dir string) {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	checkpoint, err := dev.Key(ctx, k.Checkpoint, crashPIN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ledger.Create(ctx, ledger.Config{Path: filepath.Join(dir, "ledger.db"), Origin: origin, Signer: checkpoint}); err != nil {
-		t.Fatal(err)
 	}
 }
 

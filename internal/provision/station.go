@@ -97,6 +97,7 @@ type Station struct {
 
 	wall              func() time.Time   // the wall clock: time.Now, but in tests
 	testOnlyCommitted func(point string) // see hook.go
+	testOnlyRecord    func(context.Context, ledger.Batch) ([]int64, error)
 
 	mu       sync.Mutex // guards everything below
 	slots    []*slot

@@ -57,7 +57,7 @@ func (r *run) appendSeq(ctx context.Context, b ledger.Batch) (int64, error) {
 		begun.Time = b.Bodies[0].Time // it rides with the first of them
 		b.Bodies = slices.Insert(b.Bodies, 0, begun)
 	}
-	seqs, err := r.st.cfg.Ledger.Append(ctx, b)
+	seqs, err := r.st.record(ctx, b)
 	if err != nil {
 		return 0, err
 	}

@@ -189,10 +189,15 @@ func Plain(s string, limit int) string {
 
 // Encode checks b against the tables and returns its canonical form (RFC 8785): the very bytes that are stored, hashed and signed for.
 func (b Body) Encode() ([]byte, error) {
-	if err := b.Validate(); err != nil {
+	return b.encode(make([]byte, 0, 1<<11))
+}
+
+// encode is Encode into a buffer.
+func (b *Body) encode(buf []byte) ([]byte, error) {
+	if err := b.validate(); err != nil {
 		return nil, err
 	}
-	raw := appendCanonical(make([]byte, 0, 1<<11), &b)
+	raw := appendCanonical(buf, b)
 	if len(raw) > MaxBody {
 		return nil, fmt.Errorf("%s entry has %d bytes, at most %d are allowed", b.Kind, len(raw), MaxBody)
 	}
@@ -208,11 +213,13 @@ func Decode(raw []byte) (Body, error) {
 	if len(raw) > MaxBody {
 		return b, fmt.Errorf("entry has %d bytes, at most %d are allowed", len(raw), MaxBody)
 	}
-	if b, ok := scanBody(raw); ok {
-		if again, err := b.Encode(); err == nil && bytes.Equal(again, raw) {
+	if scanBody(raw, &b) {
+		var buf [4 << 10]byte
+		if again, err := b.encode(buf[:0]); err == nil && bytes.Equal(again, raw) {
 			return b, nil
 		}
 	}
+	b = Body{}
 	// It is none: encoding/json finds out what is wrong with it.
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()

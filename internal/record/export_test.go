@@ -3,4 +3,7 @@
 package record
 
 // ScanBody is the short way to read a body.
-var ScanBody = scanBody
+func ScanBody(raw []byte) (b Body, ok bool) {
+	ok = scanBody(raw, &b)
+	return b, ok
+}

@@ -248,12 +248,14 @@ var planOf = func() map[string]plan {
 }()
 
 // Validate checks b against the tables: known kind, required fields present, no field the kind does not have, each value legal.
-func (b Body) Validate() error {
+func (b Body) Validate() error { return b.validate() }
+
+func (b *Body) validate() error {
 	kind, ok := planOf[b.Kind]
 	if !ok {
 		return fmt.Errorf("entry kind %.32q is unknown", b.Kind)
 	}
-	value := reflect.ValueOf(&b).Elem()
+	value := reflect.ValueOf(b).Elem()
 	for _, f := range kind.required {
 		if value.Field(f.index).IsZero() {
 			return fmt.Errorf("%s entry lacks %s", b.Kind, f.Name)
@@ -292,7 +294,7 @@ func (k Kind) has(name string) bool {
 }
 
 // validateMeaning holds the few rules that span fields.
-func (b Body) validateMeaning() error {
+func (b *Body) validateMeaning() error {
 	if b.Kind == KindEnd {
 		switch b.Outcome {
 		case Passed:
@@ -331,7 +333,7 @@ func (b Body) validateMeaning() error {
 }
 
 // validateClaims refuses a claim on another unit's values: what a unit claims is what the entry says of it.
-func (b Body) validateClaims() error {
+func (b *Body) validateClaims() error {
 	for _, c := range b.Claims {
 		if want := b.Says(c.Kind); c.Value != want {
 			return fmt.Errorf("claims %s %s but says %q", c.Kind, c.Value, want)

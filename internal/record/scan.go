@@ -3,6 +3,7 @@
 package record
 
 import (
+	"bytes"
 	"reflect"
 	"strconv"
 	"strings"
@@ -11,29 +12,28 @@ import (
 // scanner reads what [Body.Encode] writes, and gives up on anything else. It is not a parser to be trusted: whoever uses it encodes
 // the result again and compares the bytes.
 type scanner struct {
-	text   string
+	text   []byte
 	at     int
 	failed bool
 }
 
-// scanBody reads an encoded body. ok is false for what encoding/json must have a look at.
-func scanBody(raw []byte) (b Body, ok bool) {
-	s := scanner{text: string(raw)}
-	value := reflect.ValueOf(&b).Elem()
+// scanBody reads an encoded body into an empty one. It returns false for what encoding/json must have a look at.
+func scanBody(raw []byte, b *Body) bool {
+	s := scanner{text: raw}
+	value := reflect.ValueOf(b).Elem()
 	s.expect("{")
 	for first := true; !s.failed && !s.skip('}'); first = false {
 		if !first {
 			s.expect(",")
 		}
-		name := s.quoted()
+		place, known := fieldOf[string(s.plain())]
 		s.expect(":")
-		place, known := fieldOf[name]
 		if s.failed || !known {
-			return Body{}, false
+			return false
 		}
 		s.field(value.Field(place.index))
 	}
-	return b, !s.failed && s.at == len(s.text)
+	return !s.failed && s.at == len(s.text)
 }
 
 // field reads one value into its place.
@@ -102,9 +102,9 @@ func (s *scanner) receipt() (r Receipt) {
 		if !first {
 			s.expect(",")
 		}
-		name := s.quoted()
+		name := s.plain()
 		s.expect(":")
-		switch name {
+		switch string(name) {
 		case "alg":
 			r.Alg = s.quoted()
 		case "anchors":
@@ -133,11 +133,12 @@ func (s *scanner) receipt() (r Receipt) {
 }
 
 func (s *scanner) expect(literal string) {
-	if s.failed || !strings.HasPrefix(s.text[s.at:], literal) {
+	end := s.at + len(literal)
+	if s.failed || end > len(s.text) || string(s.text[s.at:end]) != literal {
 		s.failed = true
 		return
 	}
-	s.at += len(literal)
+	s.at = end
 }
 
 func (s *scanner) skip(c byte) bool {
@@ -148,36 +149,41 @@ func (s *scanner) skip(c byte) bool {
 	return false
 }
 
-// quoted reads a string. Of what can be escaped, only quotation mark and backslash stand in a body.
-func (s *scanner) quoted() string {
+// plain reads a string in which nothing is escaped, and leaves it where it is.
+func (s *scanner) plain() []byte {
 	s.expect(`"`)
 	if s.failed {
-		return ""
+		return nil
 	}
 	rest := s.text[s.at:]
-	end := strings.IndexAny(rest, `"\`)
-	if end >= 0 && rest[end] == '"' {
-		s.at += end + 1
-		return rest[:end]
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+		s.failed = true
+		return nil
 	}
+	s.at += end + 1
+	return rest[:end]
+}
+
+// quoted reads a string. Of what can be escaped, only quotation mark and backslash stand in a body.
+func (s *scanner) quoted() string {
+	at := s.at
+	text := s.plain()
+	if !s.failed {
+		return string(text) // by itself: who keeps one does not keep them all
+	}
+	s.at, s.failed = at, false
+	s.expect(`"`)
 	var b strings.Builder
-	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '"':
-			s.at += i + 1
-			return b.String()
-		case c != '\\':
-			b.WriteByte(c)
-		case i+1 < len(rest) && (rest[i+1] == '"' || rest[i+1] == '\\'):
-			i++
-			b.WriteByte(rest[i])
-		default:
+	for ; !s.failed && !s.skip('"'); s.at++ {
+		s.skip('\\')
+		if s.at == len(s.text) {
 			s.failed = true
 			return ""
 		}
+		b.WriteByte(s.text[s.at])
 	}
-	s.failed = true
-	return ""
+	return b.String()
 }
 
 func (s *scanner) number() int64 {
@@ -185,7 +191,7 @@ func (s *scanner) number() int64 {
 	for end < len(s.text) && (s.text[end] == '-' || s.text[end] >= '0' && s.text[end] <= '9') {
 		end++
 	}
-	n, err := strconv.ParseInt(s.text[s.at:end], 10, 64)
+	n, err := strconv.ParseInt(string(s.text[s.at:end]), 10, 64)
 	s.failed = s.failed || err != nil
 	s.at = end
 	return n

@@ -9,7 +9,10 @@
 //
 // The anchor is your own copy of the root certificate, or the ledger's key
 // (--vkey). Without one the verdict is "self-consistent, origin not proven".
-// Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be judged.
+//
+// Exit codes: 0 valid, and its origin proven; 1 something is wrong; 2 it could
+// not be judged; 5 nothing is wrong, but an anchor is missing; 6 valid, but an
+// authority of the station, or the unit's certificate, was revoked.
 package main
 
 import (
@@ -34,19 +37,28 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// Exit codes; scripts depend on them. docs/ledger.md lists them.
 const (
-	exitRight = iota
-	exitWrong
-	exitUnjudged
+	exitRight    = 0
+	exitWrong    = 1
+	exitUnjudged = 2
+	exitUnproven = 5
+	exitRevoked  = 6
 )
+
+// exits is the exit code of each grade.
+var exits = map[audit.Grade]int{audit.Valid: exitRight, audit.Revoked: exitRevoked, audit.Unproven: exitUnproven, audit.Invalid: exitWrong}
 
 // options are what the auditor brings along.
 type options struct {
-	root   string
-	vkeys  []string
-	known  []string
-	json   bool
-	bundle string
+	root    string
+	vkeys   []string
+	known   []string
+	vendors string
+	nonce   []byte
+	json    bool
+	details bool
+	bundle  string
 }
 
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
@@ -54,26 +66,21 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return exitRight
 	}
-	var r verdict
+	var r audit.Verdict
 	if err == nil {
 		r, err = judgeAny(ctx, o, errs)
 	}
-	switch {
-	case damaged(err):
-		tellDamage(out, err, o.json)
-		return exitWrong
-	case err != nil:
+	if damaged(err) {
+		r, err = audit.Damaged(err), nil
+	}
+	if err == nil {
+		err = tell(out, r, o)
+	}
+	if err != nil {
 		fmt.Fprintf(errs, "error: %v\n", err)
 		return exitUnjudged
 	}
-	if err := tell(out, r, o.json); err != nil {
-		fmt.Fprintf(errs, "error: %v\n", err)
-		return exitUnjudged
-	}
-	if !r.OK() {
-		return exitWrong
-	}
-	return exitRight
+	return exits[r.Grade()]
 }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -81,7 +88,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f := flag.NewFlagSet("ledger-verify", flag.ContinueOnError)
 	f.SetOutput(errs)
 	f.Usage = func() {
-		fmt.Fprintln(errs, "usage: ledger-verify [--root FILE] [--vkey KEY]... [--known FILE]... [--json] BUNDLE|UNIT|FILE")
+		fmt.Fprintln(errs, "usage: ledger-verify [--root FILE] [--vkey KEY]... [--known FILE]... [--challenge NONCE] [--vendor-roots DIR] [--details] [--json] BUNDLE|UNIT|FILE")
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.root, "root", "", "your copy of the root certificate, PEM")
@@ -93,6 +100,12 @@ func parse(args []string, errs io.Writer) (options, error) {
 		o.known = append(o.known, s)
 		return nil
 	})
+	f.Func("challenge", "of a bundle: your own random number, which it was exported with (ledger export --challenge), in hex or base64url", func(s string) (err error) {
+		o.nonce, err = record.ParseNonce(s)
+		return err
+	})
+	f.StringVar(&o.vendors, "vendor-roots", "", "of a bundle: folder of TPM vendors' certificates, PEM or DER; the TPM's own is checked against them again")
+	f.BoolVar(&o.details, "details", false, "say what is complete and what only included, what lies after the last seal, and who vouches for what")
 	f.BoolVar(&o.json, "json", false, "the whole report as JSON")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -122,6 +135,12 @@ func judge(ctx context.Context, o options, errs io.Writer) (*audit.Report, error
 		}
 		a.Known = append(a.Known, note)
 	}
+	a.Nonce = o.nonce
+	if o.vendors != "" {
+		if a.Trust.Vendors, err = audit.ReadVendors(o.vendors); err != nil {
+			return nil, fmt.Errorf("--vendor-roots: %w", err)
+		}
+	}
 	m := b.Manifest
 	fmt.Fprintf(errs, "bundle of %s, made %s by %s with %s: %d entries, %d blobs\n", m.Station, m.Created, m.Operator, m.Software, m.Entries(), m.Blobs)
 	return audit.VerifyBundle(ctx, b, a)
@@ -150,7 +169,7 @@ func (o *options) anchors(certificates []byte) (a audit.Anchors, err error) {
 }
 
 // maxSmall bounds the files the auditor names.
-const maxSmall = 1 << 20
+const maxSmall = 8 << 20
 
 func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,24 +17,24 @@ import (
 	"provisioning.example/station/internal/record/dossier"
 )
 
-// verdict is a report of any kind.
-type verdict interface {
-	OK() bool
-	Verdict() string
-	Found() (findings []audit.Finding, more int64)
-}
-
-// judgeAny finds out what it was given.
-func judgeAny(ctx context.Context, o options, errs io.Writer) (verdict, error) {
-	_, err := os.Stat(o.bundle + ".tlog-proof")
-	special := err == nil || dossier.Is(o.bundle)
+// judgeAny finds out what it was given. What stands beside a bundle or a unit's
+// file does not make another thing of it.
+func judgeAny(ctx context.Context, o options, errs io.Writer) (audit.Verdict, error) {
+	unit := dossier.Is(o.bundle)
+	export := false
+	if !unit && !bundle.Is(o.bundle) {
+		_, err := os.Stat(o.bundle + ".tlog-proof")
+		export = err == nil
+	}
 	switch {
-	case special && len(o.known) > 0:
+	case (unit || export) && len(o.known) > 0:
 		return nil, errors.New("--known is for bundles: one unit or file does not show what the ledger holds besides")
-	case err == nil:
-		return judgeExport(o)
-	case special:
+	case (unit || export) && (o.nonce != nil || o.vendors != ""):
+		return nil, errors.New("--challenge and --vendor-roots are for bundles: one unit or file does not hold what the TPM said")
+	case unit:
 		return judgeUnit(ctx, o, errs)
+	case export:
+		return judgeExport(o)
 	}
 	return judge(ctx, o, errs)
 }
@@ -46,7 +45,7 @@ func damaged(err error) bool {
 	return errors.As(err, &whole) || errors.As(err, &unit)
 }
 
-func judgeUnit(ctx context.Context, o options, errs io.Writer) (verdict, error) {
+func judgeUnit(ctx context.Context, o options, errs io.Writer) (audit.Verdict, error) {
 	d, err := dossier.Open(o.bundle)
 	if err != nil {
 		return nil, err
@@ -61,7 +60,7 @@ func judgeUnit(ctx context.Context, o options, errs io.Writer) (verdict, error) 
 }
 
 // judgeExport judges a file by what stands beside it.
-func judgeExport(o options) (verdict, error) {
+func judgeExport(o options) (audit.Verdict, error) {
 	f, err := os.Open(o.bundle)
 	if err != nil {
 		return nil, err
@@ -94,36 +93,26 @@ func judgeExport(o options) (verdict, error) {
 	return audit.VerifyExport(hex.EncodeToString(sum.Sum(nil)), entry, proof, a)
 }
 
-// tellDamage is tell where there is nothing to judge.
-func tellDamage(out io.Writer, damage error, asJSON bool) {
-	said := fmt.Sprintf("NOT VALID: %v", damage)
-	if asJSON {
-		_ = json.NewEncoder(out).Encode(map[string]any{"verdict": said, "ok": false}) // the exit code says it too
-		return
-	}
-	fmt.Fprintln(out, said)
-}
-
-func tell(out io.Writer, r verdict, asJSON bool) error {
-	if asJSON {
-		text, err := json.Marshal(r)
-		if err != nil {
-			return err
+func tell(out io.Writer, r audit.Verdict, o options) error {
+	if o.json {
+		text, err := audit.JSON(r)
+		if err == nil {
+			_, err = fmt.Fprintf(out, "%s\n", text)
 		}
-		fields := map[string]any{}
-		if err := json.Unmarshal(text, &fields); err != nil {
-			return err
-		}
-		fields["verdict"], fields["ok"] = r.Verdict(), r.OK()
-		return json.NewEncoder(out).Encode(fields)
+		return err
 	}
 	_, err := fmt.Fprintln(out, r.Verdict())
 	findings, more := r.Found()
 	for _, f := range findings {
 		fmt.Fprintln(out, " ", f)
 	}
-	if err == nil && more > 0 {
+	if more > 0 {
 		_, err = fmt.Fprintf(out, "  and %d more\n", more)
+	}
+	if o.details {
+		for _, line := range r.Details() {
+			_, err = fmt.Fprintln(out, " ", line)
+		}
 	}
 	return err
 }

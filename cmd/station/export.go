@@ -28,6 +28,8 @@ type exportFlags struct {
 	kinds        []string
 	since, until string
 	skip, proof  bool
+	challenge    string // an auditor's nonce, as given
+	nonce        []byte // and as read; nil: none
 	selection    export.Selection
 	aws          export.AWSOptions
 	azure        export.AzureOptions
@@ -89,6 +91,7 @@ func (f *exportFlags) define(c *cobra.Command) {
 	v.StringVar(&f.since, "since", "", "not before this day or time, as 2026-11-22 or 2026-11-22T07:31:00Z")
 	v.StringVar(&f.until, "until", "", "before this day or time")
 	v.BoolVar(&f.proof, "proof", false, "csv, xlsx, jsonl, html: beside the file, write what proves that the ledger recorded it")
+	v.StringVar(&f.challenge, "challenge", "", "bundle: the auditor's random number, 16 to 64 bytes in hex or base64url; the TPM signs its counter over it")
 	v.BoolVar(&f.skip, "skip", false, "aws, azure: leave out units that do not keep the cloud's limits, and list them")
 	v.StringVar(&f.aws.TopicRoot, "topic-root", "sensors", "aws: devices publish below TOPIC-ROOT/NAME/")
 	v.StringVar(&f.aws.Policy, "policy-name", "station-device", "aws: name of the policy")

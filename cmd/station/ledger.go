@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"provisioning.example/station/internal/audit"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
@@ -123,64 +121,6 @@ func listing(c *cobra.Command, page []record.Entry) error {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%.16s\t%s\n", e.Seq, b.Time, b.Kind, b.Serial, b.Outcome, b.Fault, b.CertSerial, b.Operator)
 	}
 	return t.Flush()
-}
-
-func newLedgerVerify(g *globals) *cobra.Command {
-	var root string
-	c := &cobra.Command{
-		Use: "verify", Short: "is the ledger what was written? one line, and every finding", Args: cobra.NoArgs,
-		Long: `verify hashes everything again, checks every signature and follows every unit.
-The anchor is the root certificate: name your own copy with --root; without it
-the one in the station's home is taken, which proves less.`,
-		RunE: func(c *cobra.Command, _ []string) error {
-			h, err := openHome(g.home)
-			if err != nil {
-				return err
-			}
-			report, err := verifyLedger(c.Context(), h, root)
-			if err != nil {
-				return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), judgeHint(err))
-			}
-			if g.json {
-				err = json.NewEncoder(c.OutOrStdout()).Encode(report)
-			} else {
-				_, err = fmt.Fprintln(c.OutOrStdout(), report.Verdict())
-				for _, f := range report.Findings {
-					fmt.Fprintln(c.OutOrStdout(), " ", f)
-				}
-			}
-			if err == nil && !report.OK() {
-				err = unfit(fmt.Errorf("the ledger has %d findings", report.Wrong), restoreHint)
-			}
-			return err
-		},
-	}
-	c.Flags().StringVar(&root, "root", "", "root certificate to judge by")
-	return c
-}
-
-// verifyLedger audits a home's ledger. root names the auditor's own root
-// certificate, "" stands for the installed one.
-func verifyLedger(ctx context.Context, h *home, root string) (*audit.Report, error) {
-	r, err := reader.Open(ctx, h.ledgerPath())
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if err := r.Check(ctx); err != nil {
-		return nil, err
-	}
-	a, err := h.anchors(root)
-	if err != nil {
-		return nil, err
-	}
-	// A station may be writing: what is judged is one moment of the ledger.
-	moment, err := r.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer moment.Close()
-	return audit.Verify(ctx, moment, a)
 }
 
 func readCertificate(path string) (*x509.Certificate, error) {

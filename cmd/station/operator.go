@@ -176,10 +176,16 @@ var commandActions = map[string]operator.Action{
 	"station slots":          operator.Set,
 }
 
+// commandPath names a command whatever the program is called: without a window
+// it is stationctl.
+func commandPath(c *cobra.Command) string {
+	return "station" + strings.TrimPrefix(c.CommandPath(), c.Root().Name())
+}
+
 // actionOf finds the nearest entry for a command.
 func actionOf(c *cobra.Command) operator.Action {
 	for at := c; at != nil; at = at.Parent() {
-		if a, ok := commandActions[at.CommandPath()]; ok && (at.HasParent() || at == c) {
+		if a, ok := commandActions[commandPath(at)]; ok && (at.HasParent() || at == c) {
 			return a
 		}
 	}

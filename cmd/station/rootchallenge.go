@@ -3,13 +3,8 @@
 package main
 
 import (
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,11 +75,7 @@ open. The challenge stands in the root's record and is good for one answer.`,
 	return c
 }
 
-// maxVendors bounds a folder of vendors' certificates.
-const maxVendors = 1000
-
-// read reads the folder and the pins. A file that is no certificate is an
-// error: a root that is silently missing looks like a TPM that is a fraud.
+// read reads the folder and the pins.
 func (f *trustFlags) read() (t ceremony.Trust, err error) {
 	for _, text := range f.pins {
 		b, err := hex.DecodeString(text)
@@ -96,47 +87,8 @@ func (f *trustFlags) read() (t ceremony.Trust, err error) {
 	if f.vendors == "" {
 		return t, nil
 	}
-	files, err := os.ReadDir(f.vendors)
-	if err != nil {
-		return t, usage(err, "name a folder of certificates with --vendor-roots")
-	}
-	for _, file := range files {
-		switch filepath.Ext(file.Name()) {
-		case ".pem", ".crt", ".cer", ".der":
-		default:
-			continue
-		}
-		certs, err := readVendor(filepath.Join(f.vendors, file.Name()))
-		if err != nil {
-			return t, usage(fmt.Errorf("%s: %w", file.Name(), err), "keep only certificates in the folder of --vendor-roots")
-		}
-		t.Vendors = append(t.Vendors, certs...)
-	}
-	if len(t.Vendors) == 0 || len(t.Vendors) > maxVendors {
-		return t, usage(fmt.Errorf("%s holds %d certificates", f.vendors, len(t.Vendors)), fmt.Sprintf("1 to %d, in files *.pem, *.crt, *.cer or *.der", maxVendors))
+	if t.Vendors, err = ceremony.ReadVendors(f.vendors); err != nil {
+		return t, usage(err, "name a folder of certificates with --vendor-roots, and keep nothing else in such files there")
 	}
 	return t, nil
-}
-
-// readVendor reads one file: certificates in PEM, or one in DER.
-func readVendor(path string) (certs []*x509.Certificate, err error) {
-	raw, err := settings.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	if b, _ := pem.Decode(raw); b == nil {
-		c, err := x509.ParseCertificate(raw)
-		return []*x509.Certificate{c}, err
-	}
-	for b, rest := pem.Decode(raw); b != nil; b, rest = pem.Decode(rest) {
-		if b.Type != "CERTIFICATE" {
-			return nil, errors.New("it holds something else than certificates")
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		certs = append(certs, c)
-	}
-	return certs, nil
 }

@@ -17,6 +17,8 @@ const (
 	exitUsage       = 2 // wrong usage, configuration or input
 	exitUnfit       = 3 // the station is not fit to provision
 	exitInterrupted = 4 // stopped by a person, everything on record
+	exitUnproven    = 5 // ledger verify: nothing is wrong, but an anchor is missing
+	exitRevoked     = 6 // ledger verify: valid, but somebody above took back an authority of the station
 )
 
 // exitError carries an exit code and a hint up to main.

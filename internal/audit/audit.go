@@ -51,16 +51,19 @@ type Anchors struct {
 	Lists []*x509.RevocationList
 	Trust ceremony.Trust
 
+	// Nonce is what the auditor challenged the ledger's TPM with: an answer to another one, or none, is a finding. nil: they did not.
+	Nonce []byte
+
 	// Known are signed checkpoints seen earlier, on a bundle or a proof. The ledger must contain what they cover.
 	Known [][]byte
 }
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Epoch int
-	Seq   int64  // entry, 0 where the finding is not about one
-	Area  string // entry, tree, checkpoint, blob, claim, life, request, certificate, revocation, receipt, evidence or anchor
-	What  string
+	Epoch int    `json:"epoch"`
+	Seq   int64  `json:"entry"` // its number, 0 where the finding is not about one
+	Area  string `json:"area"`  // entry, tree, checkpoint, seal, challenge, blob, claim, life, request, certificate, revocation, receipt, evidence, manifest or anchor
+	What  string `json:"what"`
 }
 
 // maxSaid bounds a line for people, in bytes.
@@ -78,36 +81,44 @@ func (f Finding) String() string {
 // maxFindings bounds a report: a ledger that is wrong everywhere need not be listed.
 const maxFindings = 1000
 
-// Report is the result of an audit.
+// Report is the result of an audit. Its names in JSON stay as they are; docs/ledger.md says what they mean.
 type Report struct {
-	Origins      []string // one for each epoch
-	Entries      int64
-	Checkpoints  int64
-	Uncovered    int64 // entries after the newest checkpoint
-	Certificates int64
-	Receipts     int64
-	Passed       int64    // runs
-	Open         int64    // runs without an end
-	Proven       bool     // every checkpoint was signed by a key that the anchors vouch for
-	ChainsProven bool     // every certificate chains to the anchors' root
-	TPMProven    bool     // the root vouches for the TPM of every intermediate, and the evidence it saw says so
-	TPM          []string // what is known of the TPM, for each intermediate that was installed
-	Revocations  int64    // certificates of units that were revoked
-	Lists        int64    // revocation lists
-	Seals        int64    // by the TPM's counter
-	Certified    int64    // of these, with the TPM's own signed word
-	Unvouched    int64    // of these, by a TPM that the root does not vouch for
-	Unsealed     int64    // entries after the last seal: what a roll-back could hide from who has only this ledger
-	Unlisted     int64    // revoked certificates that no list names yet
-	Corrections  int64    // of entries: what each of these should have said
-	Signoffs     int64    // by people, counted again
-	Wrong        int64    // findings, counted
-	Findings     []Finding
+	Origins      []string `json:"origins"` // one for each epoch
+	Entries      int64    `json:"entries"`
+	Checkpoints  int64    `json:"checkpoints"`
+	Uncovered    int64    `json:"uncovered"` // entries after the newest checkpoint
+	Certificates int64    `json:"certificates"`
+	Receipts     int64    `json:"receipts"`
+	Passed       int64    `json:"passed"`        // runs
+	Open         int64    `json:"open"`          // runs without an end
+	Proven       bool     `json:"origin_proven"` // every checkpoint was signed by a key that the anchors vouch for
+	ChainsProven bool     `json:"chains_proven"` // every certificate chains to the anchors' root
+	TPMProven    bool     `json:"tpm_proven"`    // the root vouches for the TPM of every intermediate, and the evidence it saw says so
+	TPMChecked   bool     `json:"tpm_checked"`   // and the anchors' own trust in vendors or endorsement keys was put in the root's place
+	TPM          []string `json:"tpm"`           // what is known of the TPM, for each intermediate that was installed
+	Revocations  int64    `json:"revocations"`   // certificates of units that were revoked
+	Lists        int64    `json:"lists"`         // revocation lists
+	Seals        int64    `json:"seals"`         // by the TPM's counter
+	Certified    int64    `json:"certified"`     // of these, with the TPM's own signed word
+	Unvouched    int64    `json:"unvouched"`     // of these, by a TPM that the root does not vouch for
+	Unsealed     int64    `json:"unsealed"`      // entries after the last seal: what a roll-back could hide from who has only this ledger
+	Unlisted     int64    `json:"unlisted"`      // revoked certificates that no list names yet
+	Corrections  int64    `json:"corrections"`   // of entries: what each of these should have said
+	Signoffs     int64    `json:"signoffs"`      // by people, counted again
+	Wrong        int64    `json:"wrong"`         // findings, counted
+
+	Findings []Finding `json:"findings"` // the first [maxFindings] of them
 
 	// RevokedAuthorities names intermediates and checkpoint keys that somebody above them revoked.
-	RevokedAuthorities []string
+	RevokedAuthorities []string `json:"revoked"`
 
-	tpm string // what is known of the newest intermediate's TPM
+	Epochs    []Extent  `json:"epochs"`
+	Included  []string  `json:"included"`  // what is only shown to be in the ledger, and not whole
+	Challenge *Answered `json:"challenge"` // nil: there is no answer, or it does not hold
+
+	tpm        string // what is known of the newest intermediate's TPM
+	challenged bool   // the auditor asked for an answer
+	trusting   bool   // the auditor brought their own trust in TPMs
 }
 
 // OK reports whether nothing is wrong.
@@ -122,7 +133,7 @@ func (r *Report) Verdict() string {
 	case !r.Proven:
 		content = "self-consistent, origin not proven: " + content
 	default:
-		content = "valid, origin proven: " + content
+		content = prefix("valid", r.Grade()) + content
 	}
 	if !r.ChainsProven {
 		content += "; no root given, certificate chains not proven"
@@ -143,6 +154,10 @@ func (r *Report) Verdict() string {
 	case len(r.TPM) > 0:
 		content += "; " + ceremony.NotProven
 	}
+	if r.TPMChecked {
+		content += ", its endorsement key checked against what you trust"
+	}
+	content += r.Challenge.words()
 	if r.Unlisted > 0 {
 		content += fmt.Sprintf("; %d revoked certificates are on no list yet", r.Unlisted)
 	}
@@ -154,18 +169,19 @@ func (r *Report) Verdict() string {
 
 // auditor is one audit. The goroutine that walks owns everything but the report's findings.
 type auditor struct {
-	source Source
-	keys   map[record.Origin]*record.Verifier
-	known  []record.Checkpoint
-	certs  *certificates
-	claims record.ClaimSet
-	life   life
-	triage triage
-	trust  trust
-	pool   pool
-
+	source    Source
+	keys      map[record.Origin]*record.Verifier
+	known     []record.Checkpoint
+	certs     *certificates
+	claims    record.ClaimSet
+	life      life
 	judgement judgement
-	evidence  evidence
+	triage    triage
+	trust     trust
+	pool      pool
+	nonce     []byte
+
+	evidence evidence
 
 	mu     sync.Mutex // guards the report's counters and findings, which the pool writes too
 	report Report
@@ -213,12 +229,16 @@ func (a *auditor) found(area string) bool {
 
 // prepare sorts the anchors. An anchor that cannot be used is a mistake of the caller's, not of the ledger.
 func (a *auditor) prepare(anchors Anchors) error {
-	a.report.Proven = true
+	a.report = Report{
+		Proven: true, Origins: []string{}, TPM: []string{}, Findings: []Finding{}, RevokedAuthorities: []string{}, Epochs: []Extent{}, Included: []string{},
+		challenged: anchors.Nonce != nil, trusting: len(anchors.Trust.Vendors)+len(anchors.Trust.Pins) > 0,
+	}
 	a.keys = map[record.Origin]*record.Verifier{}
 	for _, v := range anchors.Keys {
 		a.keys[v.Origin()] = v
 	}
 	a.certs = newCertificates(anchors.Root, anchors.Issuers)
+	a.nonce = anchors.Nonce
 	a.trust = newTrust()
 	a.evidence = newEvidence(anchors)
 	for _, c := range anchors.Certificates {

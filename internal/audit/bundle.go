@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 
+	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/record/bundle"
@@ -35,6 +36,10 @@ func (a *auditor) manifest(b *bundle.Bundle) {
 		a.wrong(last, 0, "manifest", "was recorded under a %v", err)
 		return
 	}
+	if last > 0 {
+		a.report.Included = append(a.report.Included, fmt.Sprintf("the export entry of this bundle, as number %d of %s with %d entries; those after %d are not in the bundle",
+			b.Proof.Index+1, c.Origin, c.Size, b.Manifest.Epochs[last-1].Entries))
+	}
 	if last == 0 || c.Origin.Epoch != last || c.Size <= b.Manifest.Epochs[last-1].Entries || b.Proof.Index < b.Manifest.Epochs[last-1].Entries {
 		a.wrong(last, 0, "manifest", "was recorded as entry %d of %s, which is not after what the bundle holds", b.Proof.Index+1, c.Origin)
 	}
@@ -55,6 +60,9 @@ func (a *auditor) manifest(b *bundle.Bundle) {
 		a.wrong(last, 0, "manifest", "was not recorded by the ledger of %s: %v", c.Origin, err)
 	}
 }
+
+// ReadVendors reads a folder of TPM vendors' certificates for [Anchors].Trust.
+func ReadVendors(folder string) ([]*x509.Certificate, error) { return ceremony.ReadVendors(folder) }
 
 // SortCertificates takes PEM apart into what [Anchors] wants: issuers and the certificates of checkpoint keys. Only those that
 // root issued, directly or by another one here, are of use; the rest is left out: it proves nothing.

@@ -149,6 +149,10 @@ func (a *auditor) judgeEvidence() {
 			a.report.Unvouched += *c.words
 		}
 	}
+	a.report.TPMChecked = a.report.TPMProven && a.report.trusting
+	if c := a.report.Challenge; c != nil {
+		c.Proven = v.vouched[c.chip.name]
+	}
 	a.judgeRevoked()
 }
 

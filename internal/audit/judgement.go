@@ -12,9 +12,9 @@ import (
 
 // judgement is what is remembered of what people said about entries, and of what sign-offs count.
 type judgement struct {
-	corrections []record.Entry    // in order
+	corrections []record.Entry        // in order
 	ends        map[outcomeOf][]int64 // numbers of the entries, ascending
-	sizes       map[int]int64     // entries of each epoch so far
+	sizes       map[int]int64         // entries of each epoch so far
 }
 
 // outcomeOf is how a run ended, where, and for which order. With all, whatever its order.

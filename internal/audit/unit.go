@@ -22,9 +22,9 @@ import (
 // UnitReport is the result of judging a unit's file: what is in it is in the ledger. That nothing was left out it cannot say.
 type UnitReport struct {
 	*Report
-	Unit   string
-	Ledger []string // the checkpoints that the entries are under, as "ulm/st-07/1 (4711 entries)"
-	Last   string   // kind of the last entry, and how it ended
+	Unit   string   `json:"unit"`
+	Ledger []string `json:"ledger"` // the checkpoints that the entries are under, as "ulm/st-07/1 (4711 entries)"
+	Last   string   `json:"last"`   // kind of the last entry, and how it ended
 }
 
 // Verdict is the report in one line.
@@ -34,7 +34,7 @@ func (r *UnitReport) Verdict() string {
 	case !r.OK():
 		return fmt.Sprintf("NOT VALID: %d findings in %s; first: %s", r.Wrong, content, r.Findings[0])
 	case r.Proven:
-		content = "included, origin proven: " + content
+		content = prefix("included", r.Grade()) + content
 	default:
 		content = "self-consistent, origin not proven: " + content
 	}
@@ -185,6 +185,7 @@ func (u *unitAuditor) checkpoint(e dossier.Proven, wrong func(string, ...any)) {
 	u.report.Checkpoints++
 	u.report.Origins = append(u.report.Origins, c.Origin.String())
 	u.report.Ledger = append(u.report.Ledger, fmt.Sprintf("%s (%d entries)", c.Origin, c.Size))
+	u.report.Included = append(u.report.Included, fmt.Sprintf("what is here of unit %s, in %s as it was with %d entries", u.report.Unit, c.Origin, c.Size))
 	v := u.keys[c.Origin]
 	if v == nil {
 		u.auditor.report.Proven = false
@@ -309,6 +310,7 @@ func VerifyExport(digest string, entry []byte, proof record.Proof, anchors Ancho
 	if body.Station != c.Origin.Station {
 		a.wrong(c.Origin.Epoch, proof.Index+1, "entry", "is of station %s in the ledger of %s", body.Station, c.Origin)
 	}
+	a.report.Included = append(a.report.Included, fmt.Sprintf("the export entry, as number %d of %s with %d entries; whether the file has all that it should, only a bundle shows", proof.Index+1, c.Origin, c.Size))
 	a.recorded(c, entry, proof, "proof")
 	a.report.Proven = a.report.Proven && a.report.OK()
 	return r, nil
@@ -317,7 +319,7 @@ func VerifyExport(digest string, entry []byte, proof record.Proof, anchors Ancho
 // ExportReport is the result of judging an exported file.
 type ExportReport struct {
 	*Report
-	What string
+	What string `json:"what"`
 }
 
 // Verdict is the report in one line.

@@ -24,6 +24,7 @@ type walker struct {
 	seals          seals                    // of this epoch
 	note           string                   // digest of that
 	before         ended
+	begins         string // kind of the epoch's first entry
 	nextNode       func() (record.StoredNode, error, bool)
 	stopNodes      func()
 	lostNodes      bool // one finding is enough
@@ -91,6 +92,9 @@ func (w *walker) meaning(e record.Entry) {
 		return
 	}
 	e.Body = body
+	if e.Seq == 1 {
+		w.begins = body.Kind
+	}
 	if w.origin.Station != "" && body.Station != w.origin.Station {
 		w.wrong(e.Epoch, e.Seq, "entry", "is of station %s in the ledger of %s", body.Station, w.origin.Station)
 	}
@@ -115,7 +119,7 @@ func (w *walker) begin(epoch int) error {
 		return err
 	}
 	w.remember()
-	w.seals = seals{}
+	w.seals, w.begins = seals{}, ""
 	w.epoch, w.seq, w.tree, w.covered, w.origin, w.lostNodes = epoch, 0, frontier{}, 0, record.Origin{}, false
 	w.stopNodes()
 	if stored, ok := w.source.(Derived); ok {
@@ -137,6 +141,7 @@ func (w *walker) end() error {
 	w.compareKnown(true)
 	if w.epoch > 0 {
 		w.begun()
+		w.report.Epochs = append(w.report.Epochs, w.extent())
 		w.report.Uncovered, w.report.Unsealed = w.seq-w.covered, 0
 		if w.report.Seals > 0 {
 			w.report.Unsealed = w.seq
@@ -178,6 +183,7 @@ func (w *walker) finish() error {
 	if err := w.end(); err != nil {
 		return err
 	}
+	w.answer()
 	for _, c := range w.known {
 		w.wrong(c.Origin.Epoch, 0, "anchor", "the known checkpoint of %s is of an epoch that the ledger does not have", c.Origin)
 	}

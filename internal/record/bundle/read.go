@@ -36,6 +36,27 @@ type Bundle struct {
 	members map[string]*io.SectionReader
 }
 
+// Is says whether a file is an archive that begins or is made as a bundle is, whole or damaged. So is a unit's file (package dossier),
+// which is to be asked for first.
+func Is(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // read only
+	// A local file header has 30 bytes and then the name (APPNOTE.TXT 4.3.7).
+	head := make([]byte, 30+len(readmeName))
+	if _, err := io.ReadFull(f, head); err == nil && string(head[:4]) == "PK\x03\x04" && string(head[30:]) == readmeName {
+		return true
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	z, err := zip.NewReader(f, info.Size())
+	return err == nil && slices.ContainsFunc(z.File, func(m *zip.File) bool { return m.Name == indexName })
+}
+
 // Open opens a bundle and checks every byte of it. What is not as it was
 // written gives a *[DamageError].
 func Open(ctx context.Context, path string) (*Bundle, error) {

@@ -3,6 +3,7 @@
 package plant_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -45,6 +46,11 @@ func TestPasswordComesFromElsewhere(t *testing.T) {
 	if _, err := c.Exec(t.Context(), `CREATE ROLE `+postgres.Guarded+` SUPERUSER LOGIN PASSWORD 'open sesame'`); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if _, err := c.Exec(context.Background(), `DROP OWNED BY `+postgres.Guarded+`; DROP ROLE `+postgres.Guarded); err != nil {
+			t.Error(err)
+		}
+	})
 	url = strings.Replace(url, "user=plant", "user="+postgres.Guarded, 1)
 	none := filepath.Join(t.TempDir(), "none")
 	t.Setenv("PGPASSFILE", none)

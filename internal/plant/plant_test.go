@@ -37,14 +37,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// database makes an empty database and returns its connection string.
+// database makes an empty database for the time of the test and returns its
+// connection string.
 func database(t *testing.T) string {
 	t.Helper()
 	name := strings.ToLower(t.Name())
+	quoted := pgx.Identifier{name}.Sanitize()
 	c := connect(t, server.URL("postgres"))
-	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+	if _, err := c.Exec(t.Context(), "CREATE DATABASE "+quoted); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if _, err := c.Exec(context.Background(), "DROP DATABASE "+quoted+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
 	return server.URL(name)
 }
 

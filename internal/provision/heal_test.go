@@ -84,7 +84,7 @@ func TestLineGoesOnWithTheLedger(t *testing.T) {
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for w.station.Snapshot().Stopped != nil {
 		select {
 		case <-w.station.Changed():

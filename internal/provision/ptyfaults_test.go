@@ -228,7 +228,7 @@ func newBench(t *testing.T, faults []lineFault, change ...func(*world)) *bench {
 // called again and again.
 func (b *bench) provision(t *testing.T, meanwhile func()) map[string]provision.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	b.station.Provision()
 	tick := time.NewTicker(200 * time.Millisecond)

@@ -23,8 +23,9 @@ import (
 	"provisioning.example/station/internal/smp"
 )
 
-// patience bounds waits for what must happen; nothing is expected to use it up.
-const patience = time.Minute
+// patience bounds waits for what must happen, for the slowest machine; nothing is
+// expected to use it up.
+const patience = 5 * time.Minute
 
 // An agent is a board outside this process: a posix agent, whose flash is a
 // file. SIGKILL is its power cut.

@@ -21,6 +21,7 @@ import (
 // TestLost reports a TPM that stays away and goes on when it is back.
 func TestLost(t *testing.T) {
 	s := newServer(t)
+	// Short, for it is waited out; a call has one try of its own in any case.
 	m := open(t, tpm.Config{Spec: "unix:" + s.socket, Patience: 50 * time.Millisecond})
 	k := newKey(t, m, tpm.CA)
 	for range 2 {

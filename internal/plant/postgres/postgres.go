@@ -30,7 +30,7 @@ type Server struct {
 }
 
 // patient is how long the server may take to come up.
-const patient = 60 * time.Second
+const patient = 5 * time.Minute
 
 // Start makes a database cluster and its server. PostgreSQL refuses to run as
 // root: then it runs as a user of the system that may do nothing. The calling

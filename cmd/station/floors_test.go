@@ -32,6 +32,7 @@ var floors = map[string][]string{
 	"internal/settings":       {},
 	"internal/filter":         {},
 	"internal/operator":       {"internal/settings"},
+	"internal/order":          {"internal/settings"},
 	"internal/vector":         {},
 	"assets":                  {},
 	// floor 1
@@ -45,7 +46,7 @@ var floors = map[string][]string{
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/operator",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/order", "internal/operator",
 	},
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer"},
@@ -63,7 +64,7 @@ var floors = map[string][]string{
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record", "internal/record/bundle",
-		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/filter", "internal/plant",
+		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/order", "internal/filter", "internal/plant",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle", "internal/record/dossier"},
 	// beside

@@ -44,6 +44,8 @@ xvfb                test             a display without a screen
 xdotool             test             clicks on the window
 openbox             test             a window manager for that display
 imagemagick         test             takes the picture of the window
+zbar-tools          test             reads the QR codes of labels back
+dmtx-utils          test             reads their DataMatrix codes back
 libgl1-mesa-dri     demo,test        draws the window without a graphics card
 '
 

@@ -33,6 +33,7 @@ var floors = map[string][]string{
 	"internal/filter":         {},
 	"internal/operator":       {"internal/settings"},
 	"internal/order":          {"internal/settings"},
+	"internal/label":          {"internal/settings"},
 	"internal/vector":         {},
 	"assets":                  {},
 	// floor 1
@@ -46,7 +47,7 @@ var floors = map[string][]string{
 	// floor 2
 	"internal/provision": {
 		"internal/enroll", "internal/smp", "internal/ledger", "internal/ledger/reader", "internal/record",
-		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/order", "internal/operator",
+		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/order", "internal/operator", "internal/label",
 	},
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
 	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer"},
@@ -64,7 +65,7 @@ var floors = map[string][]string{
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",
 		"internal/audit", "internal/audit/ceremony", "internal/ledger", "internal/ledger/reader", "internal/smp", "internal/port", "internal/record", "internal/record/bundle",
-		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/order", "internal/filter", "internal/plant",
+		"internal/issuer", "internal/tpm", "internal/attest", "internal/settings", "internal/operator", "internal/order", "internal/filter", "internal/plant", "internal/label",
 	},
 	"cmd/ledger-verify": {"internal/audit", "internal/record", "internal/record/bundle", "internal/record/dossier"},
 	// beside
@@ -93,6 +94,7 @@ var only = map[string][]string{
 	"go.bug.st/serial":                {"internal/port"},
 	"github.com/google/go-tpm":        {"internal/tpm", "internal/attest"},
 	"github.com/xuri/excelize":        {"internal/export"},
+	"github.com/boombuler/barcode":    {"internal/label"},
 	"database/sql":                    {"internal/ledger", "internal/ledger/reader", "bench", "bench/lot"},
 	"github.com/mattn/go-sqlite3":     {"internal/ledger", "internal/ledger/reader"},
 	"github.com/jackc/pgx":            {"internal/plant", "bench"},

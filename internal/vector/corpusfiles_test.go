@@ -178,6 +178,12 @@ func (c corpus) records() {
 	c.seed("internal/record", "FuzzProof", "negative index", []byte("c2sp.org/tlog-proof@v1\nindex -1\n\n"+body))
 	c.seed("internal/record", "FuzzVerifierKey", "wrong id", "ulm/st-07/1+00000000+AjBZ")
 	c.seed("internal/record", "FuzzVerifierKey", "no key", "ulm/st-07/1+0a0b0c0d")
+	c.seed("internal/record", "FuzzWitness", "of an entry", "ulm/st-07/1/4711/4720/CsUYapGGPo4dkMgIAUqomw")
+	c.seed("internal/record", "FuzzWitness", "bits left over", "ulm/st-07/1/4711/4720/CsUYapGGPo4dkMgIAUqomx")
+	for form, zpl := range map[string]bool{"label.toml": false, "label.zpl": true} {
+		c.seed("internal/label", "FuzzTemplate", form, c.read("testdata/"+form), zpl, "SN-1^XZ")
+	}
+	c.seed("internal/label", "FuzzTemplate", "a reset", []byte("^XA~JR^XZ"), true, "")
 }
 
 // tpm makes answers of a TPM, whole and broken.

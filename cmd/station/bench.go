@@ -358,7 +358,8 @@ func (b *bench) Close() error {
 }
 
 // diskFit refuses to start a unit when the disk is nearly full: every step of
-// it must still find its way into the ledger.
+// it must still find its way into the ledger. Ballast that a full disk has cost
+// is taken on board again first.
 func (b *bench) diskFit() error {
 	free, err := freeMiB(b.home.dir)
 	if err != nil {
@@ -367,6 +368,12 @@ func (b *bench) diskFit() error {
 	if free < b.home.cfg.MinFree {
 		return unfit(fmt.Errorf("only %d MiB are free in %s, %d are wanted", free, b.home.dir, b.home.cfg.MinFree),
 			"free some space, or lower min_free_mib in station.toml")
+	}
+	if b.ledger == nil {
+		return nil
+	}
+	if err := b.ledger.KeepBallast(); err != nil {
+		return unfit(err, "look at the disk under the home")
 	}
 	return nil
 }

@@ -21,6 +21,10 @@ func (c sealCounter) Certify(ctx context.Context, qualifying [32]byte) (value ui
 	return value, said.Attest, said.Signature, err
 }
 
+// ballast is how many bytes of the disk are kept for what is under way when the
+// disk gets full: a run takes some tens of kilobytes.
+const ballast = 16 << 20
+
 // ledgerConfig finds the checkpoint key and the counter that a home's keys name.
 func ledgerConfig(ctx context.Context, t *tpm.TPM, k homeKeys, auth []byte, operator string, log *slog.Logger) (ledger.Config, error) {
 	secret := func() ([]byte, error) { return auth, nil }
@@ -30,7 +34,7 @@ func ledgerConfig(ctx context.Context, t *tpm.TPM, k homeKeys, auth []byte, oper
 	}
 	i := t.Info()
 	c := ledger.Config{
-		Signer: signer, Log: log,
+		Signer: signer, Log: log, Ballast: ballast,
 		Seal: record.Body{Operator: operator, Software: software(), TPM: tpmName(i), Simulated: i.Simulated},
 	}
 	if k.Counter == nil {

@@ -176,6 +176,11 @@ func (l *Ledger) commit(group []*job) {
 func (l *Ledger) commitGroup(group []*job) {
 	answers := make([]error, len(group))
 	size, err := l.transact(group, answers)
+	if err != nil && writeError("write", err).Full && l.ballast.giveUp() {
+		l.log.Error("the disk is full: the ballast is used up", "err", err)
+		clear(answers)
+		size, err = l.transact(group, answers)
+	}
 	if err != nil {
 		failure := writeError("write", err)
 		l.log.Error("ledger cannot write", "err", failure)

@@ -18,7 +18,7 @@
 //
 // # When writing fails
 //
-// A full disk, or another program that holds the database for longer than five seconds, fails the group:
+// A full disk costs the ballast ([Config].Ballast) first, and the group is tried again. A full disk without it, or another program that holds the database for longer than five seconds, fails the group:
 // SQLite has rolled it back, and the next Append tries anew. Any other failure to write is final ([WriteError].Final):
 // what the disk holds is not known until the file has been opened and checked again,
 // so every later call returns the same *[WriteError] until then. Either way a group is recorded wholly or not at all.
@@ -52,6 +52,10 @@ type Config struct {
 	Counter   Counter
 	Seal      record.Body
 	SealEvery time.Duration
+
+	// Ballast is how many bytes of the disk are kept for the end of what is under way when the disk gets full, in a file beside the ledger;
+	// 0: none. Once it is used, [Ledger.KeepBallast] makes it anew.
+	Ballast int64
 }
 
 // sealEvery is the longest that entries wait for a seal while the station works: what a roll-back could hide.
@@ -71,6 +75,8 @@ type Ledger struct {
 	sealedAt   int64         // size of the epoch after the last seal; owned by the writer
 	sealing    chan *sealJob // to the writer
 	unfinished uint64        // value of a seal whose increment is still to come; owned by the writer
+
+	ballast *ballast
 
 	db    *sql.DB        // one connection, owned by the writer
 	read  *reader.Reader // committed entries only
@@ -110,6 +116,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if l.db, err = openWriter(ctx, c.Path); err != nil {
 		return nil, errors.Join(err, l.read.Close())
 	}
+	if err := l.ballast.keep(); err != nil {
+		l.log.Warn("no room is reserved on the disk", "err", err)
+	}
 	l.start()
 	if err := l.Cover(ctx, l.size); err != nil {
 		return nil, errors.Join(fmt.Errorf("cover the end of the ledger: %w", err), l.Close())
@@ -136,6 +145,7 @@ func prepare(c Config) (*Ledger, error) {
 	l := &Ledger{
 		origin: origin, verifier: v, signer: c.Signer, now: c.Now, log: c.Log, work: make(chan *job), wake: make(chan struct{}, 1),
 		counter: c.Counter, sealBody: c.Seal, sealEvery: cmp.Or(c.SealEvery, sealEvery), sealing: make(chan *sealJob),
+		ballast: newBallast(c.Path, c.Ballast),
 	}
 	l.sealBody.Kind = record.KindSeal
 	if l.now == nil {

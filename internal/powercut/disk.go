@@ -30,7 +30,7 @@ var kinds = map[string]struct {
 	mkfs  []string
 	least int64 // MiB
 }{
-	"ext4": {[]string{"mkfs.ext4", "-q", "-F", "-m", "0"}, 8},
+	"ext4": {[]string{"mkfs.ext4", "-q", "-F", "-m", "0", "-e", "remount-ro"}, 8},
 	"xfs":  {[]string{"mkfs.xfs", "-q", "-f"}, 300}, // mkfs.xfs makes no smaller one
 }
 
@@ -188,6 +188,57 @@ func (d *Disk) Flush() {
 	d.must("open the disk", err)
 	defer f.Close() //nolint:errcheck // nothing was written
 	d.must("flush", unix.Syncfs(int(f.Fd())))
+}
+
+// Fill leaves no room on the disk, until [Disk.Empty].
+func (d *Disk) Fill() {
+	d.t.Helper()
+	d.fill(filepath.Join(d.dir, "filler"))
+}
+
+// Empty makes room again.
+func (d *Disk) Empty() {
+	d.t.Helper()
+	d.must("empty the disk", os.Remove(filepath.Join(d.dir, "filler")))
+}
+
+// Break has every write to a part of the disk that was not written to before fail, until [Disk.Mend].
+func (d *Disk) Break() {
+	d.t.Helper()
+	d.fill(d.image + ".filler")
+}
+
+// Mend ends what [Disk.Break] began. What the file system made of the errors is over after [Disk.Restore].
+func (d *Disk) Mend() {
+	d.t.Helper()
+	d.must("mend the disk", os.Remove(d.image+".filler"))
+}
+
+// fill writes a file until there is no room.
+func (d *Disk) fill(path string) {
+	d.t.Helper()
+	f, err := os.Create(path)
+	d.must("make a file", err)
+	defer f.Close() //nolint:errcheck // what counts is that it does not fit
+	for size := 1 << 20; size > 0; {
+		if _, err = f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		d.must("fill the disk", err)
+	}
+	// On ext4 the blocks are taken when they are written.
+	if err := f.Sync(); err != nil && !errors.Is(err, unix.ENOSPC) {
+		d.must("fill the disk", err)
+	}
+}
+
+// TurnReadOnly has the kernel find an error in the file system, which ext4 answers by taking no more writes, until [Disk.Restore].
+func (d *Disk) TurnReadOnly() {
+	d.t.Helper()
+	trigger := filepath.Join(os.Getenv(system), "fs", "ext4", filepath.Base(d.loop.Name()), "trigger_fs_error")
+	d.must("trigger an error of ext4", os.WriteFile(trigger, []byte("a test"), 0))
 }
 
 // device is a device node of the kernel's own device file system: a bare root may have none.

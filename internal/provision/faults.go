@@ -98,6 +98,8 @@ var catalogue = []Fault{
 	{"F-RECORD-02", "RECORD", "The ledger cannot be signed: the TPM does not answer.", "Call the line's engineer, retry when TPM is green.", Retry, nil},
 	{"F-RECORD-03", "RECORD", "The disk is nearly full.", "Free the disk; then the line goes on.", StopStation, nil},
 	{"F-RECORD-04", "RECORD", "The ledger cannot be read.", "Call the line's engineer: see station ledger verify.", StopStation, nil},
+	{"F-RECORD-05", "RECORD", "The disk refuses what the ledger writes.", "Mend the disk, then start the station again.", StopStation, nil},
+	{"F-RECORD-06", "RECORD", "The TPM's counter does not fit the ledger.", "Give it to QA: see station doctor.", StopStation, nil},
 }
 
 // common are the troubles of any conversation, under F-STEP-9N at each step
@@ -137,8 +139,15 @@ type rule struct {
 	code string
 }
 
+// finalWrite is a ledger that takes nothing more until it was opened again.
+func finalWrite(err error) bool {
+	var w *ledger.WriteError
+	return errors.As(err, &w) && w.Final
+}
+
 // rules are tried in order; what none of them knows falls to common.
 var rules = []rule{
+	{"", finalWrite, "F-RECORD-05"},
 	{"", isA[*ledger.WriteError], "F-RECORD-01"},
 	{"", isA[*ledger.SealError], "F-RECORD-04"},
 	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},

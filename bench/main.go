@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -24,6 +26,10 @@ var measurements = []struct {
 	{"P2", fleetFigures},
 	{"P3", certFigures},
 	{"P4", commandFigures},
+	{"P5", appendFigures},
+	{"P6", exportFigures},
+	{"P7", verifyFigures},
+	{"P8", searchFigures},
 	{"P12", agentFigures},
 	{"P13", importFigures},
 }
@@ -32,18 +38,24 @@ func main() {
 	station := flag.String("station", "bin/stationctl", "the station's program")
 	agent := flag.String("agent", "firmware/build/posix-agent", "the posix agent")
 	out := flag.String("out", "", "file that the page is written to; none: only the table is printed")
-	only := flag.String("only", "", "one figure instead of all, for example P3")
+	only := flag.String("only", "", "some figures instead of all, for example P3 or P6,P7")
+	entries := flag.String("entries", "1000000", "lengths of the ledgers of P5 to P8 and P13")
+	kept := flag.String("lots", "", "folder of the long ledgers, which stay there; none: station-bench in the user's cache")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	runtime.LockOSThread() // processes that are started here end with this thread
-	if err := run(ctx, *station, *agent, *out, *only); err != nil {
+	lots, err := newLots(*kept, *entries)
+	if err == nil {
+		err = bench(ctx, *station, *agent, *out, *only, lots)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, station, agent, out, only string) (err error) {
+func bench(ctx context.Context, station, agent, out, only string, lots lots) (err error) {
 	for _, path := range []*string{&station, &agent} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
@@ -53,10 +65,11 @@ func run(ctx context.Context, station, agent, out, only string) (err error) {
 	if err != nil {
 		return err
 	}
+	p.lots = lots
 	defer p.Close()
 	var reports []*report
 	for _, m := range measurements {
-		if only != "" && only != m.id {
+		if only != "" && !slices.Contains(strings.Split(only, ","), m.id) {
 			continue
 		}
 		load, err := loadAverage()

@@ -35,6 +35,7 @@ const (
 type plant struct {
 	dir, station, agent string
 	proxy               *proxy.Proxy
+	lots                lots
 	boards              int // started so far: each has its own uid
 	close               []func() error
 }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"provisioning.example/station/bench/lot"
+)
+
+const exportHow = `The whole ledger to a file, by the station's own command: it opens the home with its
+TPM, seals, writes, hashes, flushes to the disk, records the export and gives the file
+its name. The peer is sqlite3 on the same ledger with the same rows: for JSONL the
+stored texts as they are (sqlite3 -list; both files are the same to the byte), for CSV
+the same columns (sqlite3 -csv). Medians of turns in turn; the ratio is the median of
+the ratios within a turn. Memory is the most that the process had (VmHWM, looked at
+every 10 ms). There is no Parquet.`
+
+// exportTurn is one format once.
+type exportTurn struct {
+	rows        int64
+	ours, peers run
+}
+
+// exportFigures is P6: a ledger's way into files.
+func exportFigures(ctx context.Context, p *plant) (*report, error) {
+	r := &report{
+		title: "P6, exports", how: exportHow,
+		head: []string{"entries", "format", "ours", "sqlite3", "our memory", "sqlite3's memory", "our processor time", "sqlite3's"},
+	}
+	peak := map[string][]int64{}
+	for _, entries := range p.lots.sizes {
+		dir, err := p.lot(ctx, entries)
+		if err != nil {
+			return nil, err
+		}
+		for _, format := range []string{"jsonl", "csv"} {
+			turns, err := p.exportTurns(ctx, dir, format, turnsFor(entries))
+			if err != nil {
+				return nil, err
+			}
+			r.addExport(entries, format, turns)
+			peak[format] = append(peak[format], int64(medianBy(turns, func(t exportTurn) float64 { return float64(t.ours.peak) })))
+		}
+	}
+	for _, format := range []string{"jsonl", "csv"} {
+		if n := len(peak[format]); n > 1 {
+			first, last := peak[format][0], peak[format][n-1]
+			r.figures = append(r.figures, figure{
+				"P6", fmt.Sprintf("memory for %s, %s entries", format, million(p.lots.sizes[n-1])), mebibytes(last),
+				fmt.Sprintf("%s entries, %s", million(p.lots.sizes[0]), mebibytes(first)), float64(last) / float64(first), atMost(1.25),
+			})
+		}
+	}
+	return r, nil
+}
+
+func (p *plant) exportTurns(ctx context.Context, dir, format string, n int) ([]exportTurn, error) {
+	var turns []exportTurn
+	for range n {
+		t, err := p.exportTurn(ctx, dir, format)
+		if err != nil {
+			return nil, err
+		}
+		turns = append(turns, t)
+	}
+	return turns, nil
+}
+
+// exportTurn has both write the ledger once.
+func (p *plant) exportTurn(ctx context.Context, dir, format string) (t exportTurn, err error) {
+	path, other := p.path("export."+format), p.path("export-sqlite3."+format)
+	defer func() { err = errors.Join(err, os.RemoveAll(path), os.RemoveAll(other)) }()
+	if t.ours, err = measure(exec.CommandContext(ctx, p.station, "ledger", "export", "--home", home(dir), "--format", format, "--out", path)); err != nil {
+		return t, err
+	}
+	t.rows, err = recorded(ctx, dir)
+	if err != nil {
+		return t, err
+	}
+	mode, query := "-list", "SELECT body FROM entry"
+	if format == "csv" {
+		mode = "-csv"
+		if query, err = columnsOf(path); err != nil {
+			return t, err
+		}
+	}
+	out, err := os.Create(other)
+	if err != nil {
+		return t, err
+	}
+	defer out.Close()
+	// What was exported, and not what the export recorded of itself.
+	c := exec.CommandContext(ctx, "sqlite3", "-readonly", mode, lot.Path(dir), fmt.Sprintf("%s ORDER BY id LIMIT %d", query, t.rows))
+	c.Stdout = out
+	if t.peers, err = measure(c); err != nil || format == "csv" {
+		return t, err
+	}
+	return t, same(path, other)
+}
+
+// recorded is how many rows the newest export in a ledger had.
+func recorded(ctx context.Context, dir string) (rows int64, err error) {
+	err = count(ctx, lot.Path(dir), `SELECT body ->> '$.count' FROM entry WHERE kind = 'export' ORDER BY id DESC LIMIT 1`, &rows)
+	return rows, err
+}
+
+// columnsOf is the question that has the columns of our file for an answer.
+func columnsOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	names, err := csv.NewReader(f).Read()
+	if err != nil {
+		return "", err
+	}
+	generated := strings.Fields("epoch seq kind time operator run serial model uid spki_sha256 cert_sha256 cert_serial outcome fault attempt")
+	for i, name := range names {
+		switch {
+		case name == "leaf_hash":
+			names[i] = "lower(hex(leaf))"
+		case !slices.Contains(generated, name):
+			names[i] = fmt.Sprintf("body ->> '$.%s'", name)
+		}
+	}
+	return "SELECT " + strings.Join(names, ", ") + " FROM entry", nil
+}
+
+// same compares two files.
+func same(x, y string) error {
+	c := exec.Command("cmp", x, y)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("the exports differ: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (r *report) addExport(entries int64, format string, turns []exportTurn) {
+	rate := func(t exportTurn, x run) float64 { return float64(t.rows) / x.seconds }
+	ours := medianBy(turns, func(t exportTurn) float64 { return rate(t, t.ours) })
+	peers := medianBy(turns, func(t exportTurn) float64 { return rate(t, t.peers) })
+	middle := func(of func(exportTurn) float64) float64 { return medianBy(turns, of) }
+	goal := atLeast(1)
+	if format == "csv" {
+		goal = atLeast(0.8)
+	}
+	r.figures = append(r.figures, figure{
+		"P6", fmt.Sprintf("export of %s entries, %s", million(entries), format), fmt.Sprintf("%.0f rows/s", ours),
+		fmt.Sprintf("sqlite3, %.0f rows/s", peers), middle(func(t exportTurn) float64 { return t.peers.seconds / t.ours.seconds }), goal,
+	})
+	r.rows = append(r.rows, []string{
+		fmt.Sprint(turns[0].rows), format,
+		fmt.Sprintf("%.1f s", middle(func(t exportTurn) float64 { return t.ours.seconds })),
+		fmt.Sprintf("%.1f s", middle(func(t exportTurn) float64 { return t.peers.seconds })),
+		mebibytes(int64(middle(func(t exportTurn) float64 { return float64(t.ours.peak) }))),
+		mebibytes(int64(middle(func(t exportTurn) float64 { return float64(t.peers.peak) }))),
+		fmt.Sprintf("%.1f s", middle(func(t exportTurn) float64 { return t.ours.cpu })),
+		fmt.Sprintf("%.1f s", middle(func(t exportTurn) float64 { return t.peers.cpu })),
+	})
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }

@@ -85,7 +85,7 @@ func newBlackout(t *testing.T, o *blackout) *blackout {
 	return o
 }
 
-const newBoards = 3 // of each round
+const newBoards = 2 // of each round
 
 // round starts the station. It finishes the boards of the round before, begins
 // with new ones, and loses its power: where it comes to the point, after some
@@ -93,17 +93,17 @@ const newBoards = 3 // of each round
 func (o *blackout) round(point string) {
 	o.t.Helper()
 	plan := outagePlan{Bench: o.bench, Disk: o.dir, Old: o.open, Point: point, Mutant: o.mutant}
-	var full chan struct{}
-	if point != "" {
-		for range newBoards {
-			w := newWire(o.t, o.bench, len(o.wires))
-			o.wires, plan.New = append(o.wires, w), append(plan.New, w.socket)
-		}
-	}
+	limit := 0
 	if point == "wire" {
-		w := o.wires[len(o.wires)-1]
-		w.limit, w.full = 100+o.seed.IntN(5000), make(chan struct{})
-		full = w.full
+		limit = 100 + o.seed.IntN(5000)
+	}
+	var full chan struct{}
+	for range newBoards {
+		if point == "" {
+			break
+		}
+		w := newWire(o.t, o.bench, len(o.wires), limit)
+		o.wires, plan.New, full = append(o.wires, w), append(plan.New, w.socket), w.full
 	}
 	raw, err := json.Marshal(plan)
 	if err != nil {
@@ -284,7 +284,7 @@ var commitPoints = []string{
 	"seal", "increment", "incremented", "certify", "certified",
 }
 
-const wireCuts = 5
+const wireCuts = 3
 
 // TestPowerCut takes the power away from a whole station at every commit point
 // and, by a seed, in the middle of its conversations: whatever left it is on

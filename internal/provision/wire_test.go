@@ -23,22 +23,24 @@ type wire struct {
 	board  *virtual.Board
 	uid    string
 	socket string
+	limit  int
+	full   chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	bytes int        // that came from the station
-	limit int        // of bytes, after which full is closed; 0: none
-	full  chan struct{}
-	sent  [][]byte // chains, as far as they were sent
+	sent  [][]byte   // chains, as far as they were sent
 }
 
-func newWire(t *testing.T, dir string, n int) *wire {
+// newWire is board n. limit is how many bytes may come from the station before
+// full is closed; 0: any number.
+func newWire(t *testing.T, dir string, n, limit int) *wire {
 	t.Helper()
 	uid := []byte{0xb0, 0xa4, byte(n >> 8), byte(n)}
 	b, err := virtual.New(virtual.Config{Model: "virtual-board", UID: uid, Prot: 0b0111})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{board: b, uid: fmt.Sprintf("%x", uid), socket: filepath.Join(dir, fmt.Sprintf("w%d", n))}
+	w := &wire{board: b, uid: fmt.Sprintf("%x", uid), socket: filepath.Join(dir, fmt.Sprintf("w%d", n)), limit: limit, full: make(chan struct{})}
 	l, err := net.Listen("unix", w.socket)
 	if err != nil {
 		t.Fatal(err)

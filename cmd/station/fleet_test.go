@@ -29,16 +29,19 @@ const fleet = 64
 func TestFleetSurvivesTPM(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	ports := p.agents(fleet, "--root", p.rootDER())
+	release := make(chan struct{})
+	b := p.holdSignature(2, release)
 	c := p.station(p.batchArgs(ports)...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.until("the first key is made", func() bool { return p.count(record.KindKey) > 0 })
+	p.until("the first certificate is to be signed", func() bool { return b.counted("held") == 1 })
 	if err := p.swtpm.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	close(release)
 	p.until("32 boards wait for the TPM", func() bool { return p.count(record.KindIssuing)-p.count(record.KindIssued) >= 32 })
 	_ = p.swtpm.Process.Kill()
 	_ = p.swtpm.Wait()
@@ -60,6 +63,8 @@ func TestFleetSurvivesTPM(t *testing.T) {
 func TestFleetSurvivesKill(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	ports := p.agents(fleet)
+	release := make(chan struct{})
+	p.holdSignature(1+fleet/2+1, release) // else the last board may be done before we look
 	c := p.station(p.batchArgs(ports)...)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -67,6 +72,7 @@ func TestFleetSurvivesKill(t *testing.T) {
 	p.until("half of the certificates are out", func() bool { return p.count(record.KindIssued) >= fleet/2 })
 	_ = c.Process.Kill()
 	_ = c.Wait()
+	close(release)
 	if n := p.count(record.KindEnd); n == fleet {
 		t.Fatalf("the station was killed too late: %d of %d units had ended", n, fleet)
 	}
@@ -79,6 +85,8 @@ func TestFleetSurvivesKill(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	ports := p.agents(8)
+	release := make(chan struct{})
+	b := p.holdSignature(1+2, release)
 	c := p.station(p.batchArgs(ports, "--jobs", "2")...)
 	var out bytes.Buffer
 	c.Stdout = &out
@@ -86,9 +94,12 @@ func TestInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until("a certificate is out", func() bool { return p.count(record.KindIssued) > 0 })
+	p.until("the next one waits for its signature", func() bool { return b.counted("held") == 1 })
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
+	p.until("boards that waited for their turn are told", func() bool { return p.count(record.KindEnd) > 2 })
+	close(release)
 	if code := exitCode(t, c.Wait()); code != exitInterrupted {
 		t.Errorf("exit %d, want %d\n%s", code, exitInterrupted, &out)
 	}

@@ -41,6 +41,7 @@ type harm struct {
 type busProxy struct {
 	upstream string
 	judge    func(n int, code, handle uint32) harm // n counts the commands from 1
+	over     chan struct{}                         // closed with the test: nothing is held any more
 
 	mu   sync.Mutex // guards what follows
 	n    int
@@ -54,7 +55,7 @@ func (p *plant) behindProxy(judge func(n int, code, handle uint32) harm) *busPro
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	b := &busProxy{upstream: p.path("sock"), judge: judge, seen: map[string]int{}}
+	b := &busProxy{upstream: p.path("sock"), judge: judge, over: make(chan struct{}), seen: map[string]int{}}
 	var served sync.WaitGroup
 	served.Go(func() {
 		for {
@@ -65,7 +66,7 @@ func (p *plant) behindProxy(judge func(n int, code, handle uint32) harm) *busPro
 			b.serve(client)
 		}
 	})
-	p.t.Cleanup(func() { l.Close(); served.Wait() })
+	p.t.Cleanup(func() { close(b.over); l.Close(); served.Wait() })
 	p.config("unix:"+p.path("sock"), "unix:"+p.path("bus"))
 	return b
 }
@@ -119,10 +120,7 @@ func (b *busProxy) pass(command []byte, tpm net.Conn) (answer []byte, ok bool) {
 		b.count(fmt.Sprintf("%#x", h.rc))
 		return binary.BigEndian.AppendUint32([]byte{0x80, 0x01, 0, 0, 0, 10}, h.rc), true
 	}
-	if h.before != nil {
-		b.count("held")
-		<-h.before
-	}
+	b.hold(h.before)
 	if _, err := tpm.Write(command); err != nil {
 		return nil, false
 	}
@@ -130,15 +128,40 @@ func (b *busProxy) pass(command []byte, tpm net.Conn) (answer []byte, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	if h.after != nil {
-		b.count("held")
-		<-h.after
-	}
+	b.hold(h.after)
 	if h.lose {
 		b.count("lost")
 		return nil, false
 	}
 	return answer, true
+}
+
+// hold waits for what a command or an answer waits for, nil: nothing.
+func (b *busProxy) hold(until <-chan struct{}) {
+	if until == nil {
+		return
+	}
+	b.count("held")
+	select {
+	case <-until:
+	case <-b.over:
+	}
+}
+
+// holdSignature lets the n-th signature of the CA key, from 1, wait for release
+// before the TPM sees it. The first is the station's own, to try the PIN.
+func (p *plant) holdSignature(n int, release <-chan struct{}) *busProxy {
+	p.t.Helper()
+	signatures := 0 // the proxy's one goroutine counts
+	return p.behindProxy(func(_ int, code, handle uint32) harm {
+		if code != ccSign || handle != caHandle {
+			return harm{}
+		}
+		if signatures++; signatures != n {
+			return harm{}
+		}
+		return harm{before: release}
+	})
 }
 
 // tpmFrame reads a command or an answer: ten bytes of header, of which four are

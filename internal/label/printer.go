@@ -24,6 +24,7 @@ const PrinterSpecs = "dev:PATH, tcp:HOST:PORT, file:PATH, folder:PATH"
 // Printer is where labels go. It is used by one goroutine at a time.
 type Printer struct {
 	kind, addr string
+	patience   time.Duration // see tcpPatience
 	hung       chan struct{} // of a send that was given up: closed when it comes back
 }
 
@@ -45,7 +46,7 @@ func ParsePrinter(spec string) (*Printer, error) {
 	if bad {
 		return nil, fmt.Errorf("%.130q is no printer; allowed: %s", spec, PrinterSpecs)
 	}
-	return &Printer{kind: kind, addr: addr}, nil
+	return &Printer{kind: kind, addr: addr, patience: tcpPatience}, nil
 }
 
 // In gives the printer with a relative path put into a folder.
@@ -73,7 +74,7 @@ func (p *Printer) Send(ctx context.Context, name string, data []byte) error {
 	return p.bounded(ctx, func(ctx context.Context) error {
 		switch p.kind {
 		case "tcp":
-			return sendTCP(ctx, p.addr, data)
+			return p.sendTCP(ctx, data)
 		case "dev":
 			return sendDevice(ctx, p.addr, data)
 		case "file":
@@ -152,8 +153,8 @@ func (p *Printer) named(err error) error {
 // was told that nothing more comes.
 const tcpPatience = 2 * time.Second
 
-func sendTCP(ctx context.Context, addr string, data []byte) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+func (p *Printer) sendTCP(ctx context.Context, data []byte) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func sendTCP(ctx context.Context, addr string, data []byte) error {
 		return err
 	}
 	// A printer that went away, or throws the label away, resets the connection.
-	if err := conn.SetReadDeadline(time.Now().Add(tcpPatience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(p.patience)); err != nil {
 		return err
 	}
 	if _, err = io.Copy(io.Discard, io.LimitReader(conn, maxAnswer)); errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {

@@ -5,7 +5,6 @@ package label
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 )
@@ -61,6 +60,7 @@ type Queue struct {
 	wake   chan struct{}
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
+	left   int // jobs not printed; nobody reads it before run has ended
 
 	mu      sync.Mutex // guards everything below
 	waiting []waiting
@@ -104,8 +104,8 @@ func (q *Queue) State() (waits int, trouble error) {
 }
 
 // Close takes nothing more, prints what waits unless the printer fails or ctx
-// ends, tells of the rest and returns.
-func (q *Queue) Close(ctx context.Context) {
+// ends, tells of the rest and returns how many they were.
+func (q *Queue) Close(ctx context.Context) (left int) {
 	q.mu.Lock()
 	q.closing = true
 	q.signal()
@@ -114,6 +114,7 @@ func (q *Queue) Close(ctx context.Context) {
 	q.ended.Wait()
 	stop()
 	q.cancel()
+	return q.left
 }
 
 func (q *Queue) signal() {
@@ -144,6 +145,7 @@ func (q *Queue) run(ctx context.Context) {
 			q.cfg.Tell(next.Job, ErrLeft)
 		}
 		q.drop()
+		q.left++
 	}
 }
 
@@ -160,7 +162,7 @@ func (q *Queue) next() (next waiting, some, closing bool) {
 func (q *Queue) drop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = slices.Delete(q.waiting, 0, 1)
+	q.waiting = q.waiting[1:]
 }
 
 // print tries the first job once and returns what is wrong with the printer.

@@ -27,7 +27,9 @@ type UnitLabel struct {
 }
 
 // errNoLabel is why there is no label for an end.
-func errNoLabel(format string, a ...any) error { return &label.RefusedError{Err: fmt.Errorf(format, a...)} }
+func errNoLabel(format string, a ...any) error {
+	return &label.RefusedError{Err: fmt.Errorf(format, a...)}
+}
 
 // EndOf finds the end entry that a unit's label tells of: its newest. It takes
 // the unit's serial, or its board's ID in hex.

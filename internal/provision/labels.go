@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"slices"
 	"time"
 
 	"provisioning.example/station/internal/label"
@@ -24,7 +25,6 @@ type LabelConfig struct {
 	Printer   *label.Printer
 	Copies    int           // of each label, 0: 1
 	Timeout   time.Duration // for one label, 0: DefaultLabelTimeout
-	Operator  string        // who is at the bench
 	Software  string
 	Log       *slog.Logger
 }
@@ -44,15 +44,19 @@ type Labels struct {
 	queue *label.Queue
 }
 
-// NewLabels starts to print. Close ends it, before the ledger is closed.
+// NewLabels checks nothing and starts nothing yet.
 func NewLabels(cfg LabelConfig) *Labels {
 	cfg.Copies, cfg.Timeout = cmp.Or(cfg.Copies, 1), cmp.Or(cfg.Timeout, DefaultLabelTimeout)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Labels{cfg: cfg, r: cfg.Ledger.Reader()}
-	l.queue = label.NewQueue(label.QueueConfig{Print: l.print, Tell: l.tell, Look: cfg.Printer.Look, Timeout: cfg.Timeout, Pause: labelPause})
-	return l
+	return &Labels{cfg: cfg, r: cfg.Ledger.Reader()}
+}
+
+// Start lets the queue work: from then on it owns the printer. Close ends it,
+// before the ledger is closed.
+func (l *Labels) Start() {
+	l.queue = label.NewQueue(label.QueueConfig{Print: l.print, Tell: l.tell, Look: l.cfg.Printer.Look, Timeout: l.cfg.Timeout, Pause: labelPause})
 }
 
 // Observe takes a station's events and puts the labels of runs that passed or
@@ -66,15 +70,10 @@ func (l *Labels) Observe(e Event) {
 	if !wanted || e.End.Entry > covered {
 		return
 	}
-	l.add(label.Job{Epoch: l.cfg.Ledger.Origin().Epoch, Seq: e.End.Entry, Copies: l.cfg.Copies, Operator: l.cfg.Operator})
-}
-
-func (l *Labels) add(j label.Job) error {
-	err := l.queue.Add(j)
-	if err != nil {
+	j := label.Job{Epoch: l.cfg.Ledger.Origin().Epoch, Seq: e.End.Entry, Copies: l.cfg.Copies}
+	if err := l.queue.Add(j); err != nil {
 		l.cfg.Log.Warn("a label is not printed", "entry", j.Seq, "err", err)
 	}
-	return err
 }
 
 // Preview is the picture of a unit's label, and what it is made of.
@@ -98,10 +97,10 @@ func (l *Labels) Reprint(ctx context.Context, unit, who, reason string, copies i
 	if err != nil {
 		return err
 	}
-	if copies < 1 || copies > label.MaxCopies {
-		return fmt.Errorf("%d labels; allowed: 1 to %d at once", copies, label.MaxCopies)
+	if _, err := u.ZPL(copies); err != nil {
+		return err
 	}
-	return l.add(label.Job{Epoch: u.End.Epoch, Seq: u.End.Seq, Copies: copies, Again: true, Operator: who, Word: reason})
+	return l.queue.Add(label.Job{Epoch: u.End.Epoch, Seq: u.End.Seq, Copies: copies, Again: true, Operator: who, Word: reason})
 }
 
 // Waiting is how many labels wait, and why the printer did not take the last one.
@@ -121,8 +120,8 @@ func (l *Labels) Health() Health {
 }
 
 // Close takes no more labels, prints what waits unless the printer fails or ctx
-// ends, and records which labels were left.
-func (l *Labels) Close(ctx context.Context) { l.queue.Close(ctx) }
+// ends, records which labels were left, and tells how many.
+func (l *Labels) Close(ctx context.Context) (left int) { return l.queue.Close(ctx) }
 
 // print makes one label from the ledger and gives it to the printer.
 func (l *Labels) print(ctx context.Context, j label.Job) error {
@@ -149,7 +148,7 @@ func (l *Labels) tell(j label.Job, result error) {
 	if err != nil {
 		l.cfg.Log.Warn("a label is not on record", "entry", j.Seq, "err", err)
 	}
-	if result != nil {
+	if result != nil && !errors.Is(result, label.ErrLeft) {
 		l.cfg.Log.Warn("a label was not printed", "entry", j.Seq, "serial", b.Serial, "err", result)
 	}
 }
@@ -165,7 +164,7 @@ func (l *Labels) body(ctx context.Context, j label.Job, result error) (record.Bo
 		return record.Body{}, err
 	}
 	b := record.Body{
-		Kind: record.KindLabel, Action: "printed", Operator: j.Operator, Software: l.cfg.Software,
+		Kind: record.KindLabel, Action: "printed", Operator: cmp.Or(j.Operator, e.Body.Operator), Software: l.cfg.Software,
 		Run: e.Body.Run, Serial: e.Body.Serial, Model: e.Body.Model, UID: e.Body.UID, Order: e.Body.Order, Cert: e.Body.Cert,
 		EntryEpoch: j.Epoch, EntrySeq: j.Seq, Template: t.Name(), FileDigest: t.Digest(),
 		Printer: record.Plain(l.cfg.Printer.String(), 128), Count: int64(j.Copies), Reason: record.Plain(j.Word, 512),
@@ -185,15 +184,58 @@ func (l *Labels) body(ctx context.Context, j label.Job, result error) (record.Bo
 	return b, nil
 }
 
-// PrintNow prints a label without the queue and waits for it: for a command
-// that does nothing else. The printer's error is returned, and on record.
+// PrintNow prints a label without the queue, which must not have been started,
+// and waits for it. The printer's error is on record when it is returned.
 func (l *Labels) PrintNow(ctx context.Context, j label.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
 	err := l.print(ctx, j)
-	if errors.Is(err, context.Canceled) {
-		return err
-	}
 	l.tell(j, err)
 	return err
+}
+
+// Missing are the end entries since a time that want a label and have no
+// printed one on record, oldest first. Labels that would no longer be true are left out.
+func (l *Labels) Missing(ctx context.Context, since time.Time) ([]record.Entry, error) {
+	printed, err := l.since(ctx, since, record.KindLabel)
+	if err != nil {
+		return nil, err
+	}
+	has := map[int64]bool{}
+	for _, e := range printed {
+		if e.Body.Action == "printed" || e.Body.Action == "reprinted" {
+			has[reader.ID(e.Body.EntryEpoch, e.Body.EntrySeq)] = true
+		}
+	}
+	ends, err := l.since(ctx, since, record.KindEnd)
+	if err != nil {
+		return nil, err
+	}
+	var missing []record.Entry
+	for _, e := range ends {
+		if has[reader.ID(e.Epoch, e.Seq)] || e.Body.Outcome == record.Error {
+			continue
+		}
+		if _, err := LabelOf(ctx, l.r, l.cfg.Templates, e.Epoch, e.Seq); isRefused(err) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		missing = append(missing, e)
+	}
+	slices.Reverse(missing)
+	return missing, nil
+}
+
+// since are the entries of a kind since a time, newest first.
+func (l *Labels) since(ctx context.Context, since time.Time, kind string) ([]record.Entry, error) {
+	var all []record.Entry
+	for at, more := (reader.Cursor{}), true; more; {
+		page, next, older, err := l.r.Page(ctx, reader.Filter{Kinds: []string{kind}, From: since}, at, reader.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		all, at, more = append(all, page...), next, older
+	}
+	return all, nil
 }

@@ -32,9 +32,9 @@ func (g *globals) approvalIn(h *home) (string, error) {
 	if g.approver == "" {
 		return "", usage(errors.New("this needs somebody's approval"), "name who approves with --approver")
 	}
-	r, err := h.operators()
+	r, err := g.register(h)
 	if err != nil {
-		return "", usage(err, "mend the register, or bring it back from a backup")
+		return "", err
 	}
 	id, who := g.approver, g.who()
 	if !r.Empty() {

@@ -48,8 +48,10 @@ var organs = []struct {
 	{"clock", lookClock},
 	{"disk", lookDisk},
 	{"ledger", lookLedger},
+	{"operators", lookOperators},
 	{"backup", lookBackup},
 	{"ports", lookPorts},
+	{"printer", lookPrinter},
 	{"certificate", lookCertificate},
 }
 
@@ -205,7 +207,28 @@ func lookLedger(ctx context.Context, x *examination) finding {
 	if err := lookSeals(ctx, x); err != nil {
 		return stop(restoreHint, "%v", err)
 	}
+	if len(report.RevokedAuthorities) > 0 {
+		return warn("ask who keeps the root what to do with the units", "%s", report.Verdict())
+	}
 	return ok("%s", report.Verdict())
+}
+
+// lookOperators holds the register of operators against the ledger.
+func lookOperators(ctx context.Context, x *examination) finding {
+	r, err := x.home.operators()
+	if err != nil {
+		return stop("mend the register, or bring it back from a backup", "%v", err)
+	}
+	lost, err := lostOperators(ctx, x.home.ledgerPath(), r)
+	switch {
+	case err != nil:
+		return stop("see: station ledger verify", "the ledger cannot be asked for them: %v", err)
+	case len(lost) > 0:
+		return stop(registerHint, "the register is not the one that the ledger knows: %s not in operators.toml", are(lost))
+	case r.Empty():
+		return ok("nobody is registered: whoever is logged in may do everything")
+	}
+	return ok("%d in the register", len(r.People()))
 }
 
 // lookSeals holds the ledger against the TPM's counter. A TPM that does not have

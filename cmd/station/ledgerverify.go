@@ -64,7 +64,7 @@ func (f *verifyFlags) run(c *cobra.Command, g *globals) error {
 		return err
 	}
 	if err != nil {
-		return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), restoreHint)
+		return unfit(fmt.Errorf("the ledger cannot be judged: %w", err), judgeHint(err))
 	}
 	if err := tellVerdict(c, g, report, f.details); err != nil {
 		return err

@@ -36,13 +36,22 @@ func newPINFlags(c *cobra.Command, s *secretFlags) {
 
 func newOperatorAdd(g *globals) *cobra.Command {
 	var p operator.Person
-	var role string
+	var role, loss string
 	var pin secretFlags
 	c := &cobra.Command{
 		Use: "add ID", Short: "take somebody in", Args: cobra.ExactArgs(1),
+		Long: `add takes somebody in; the first one is an admin.
+
+A register that was lost is brought back with the file operators.toml. Where no
+copy of it exists, --after-loss begins it anew with an admin: it takes the PIN of
+the CA key and somebody's approval, and is on record.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			p.ID, p.Role = args[0], operator.Role(role)
-			return g.changeOperators(c, p.ID+" added as "+role, func(r *operator.Register) error {
+			p.ID, p.Role, g.afterLoss = args[0], operator.Role(role), loss != ""
+			what := record.Body{New: addedWords(p)}
+			if g.afterLoss {
+				what = record.Body{New: registerAnew + addedWords(p), Reason: loss, Approver: g.approver}
+			}
+			return g.changeOperators(c, what, func(r *operator.Register) error {
 				var text []byte
 				if p.Role.NeedsPIN() || pin.given() {
 					var err error
@@ -57,6 +66,7 @@ func newOperatorAdd(g *globals) *cobra.Command {
 	c.Flags().StringVar(&p.Name, "name", "", "the name on exports; it stays out of the ledger")
 	c.Flags().StringVar(&role, "role", string(operator.Technician), "technician, qa or admin")
 	c.Flags().StringVar(&p.Badge, "badge", "", "what a scan of the badge types")
+	c.Flags().StringVar(&loss, "after-loss", "", "begin a register that was lost anew; says what became of it, for the ledger")
 	newPINFlags(c, &pin)
 	return c
 }
@@ -66,7 +76,7 @@ func newOperatorPIN(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pin ID", Short: "set somebody's PIN, and unlock them", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return g.changeOperators(c, args[0]+" has a new PIN", func(r *operator.Register) error {
+			return g.changeOperators(c, record.Body{New: args[0] + " has a new PIN"}, func(r *operator.Register) error {
 				text, err := pin.readNew("new PIN of " + args[0])
 				if err != nil {
 					return err
@@ -83,30 +93,34 @@ func newOperatorErase(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "erase ID", Short: "forget somebody's name, badge and PIN; the id stays taken", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return g.changeOperators(c, args[0]+" erased", func(r *operator.Register) error { return r.Erase(args[0]) })
+			return g.changeOperators(c, record.Body{New: args[0] + " erased"}, func(r *operator.Register) error { return r.Erase(args[0]) })
 		},
 	}
 }
 
 // changeOperators changes the register and records that it was done. The
 // ledger shows ids and roles, never names.
-func (g *globals) changeOperators(c *cobra.Command, what string, change func(*operator.Register) error) error {
+func (g *globals) changeOperators(c *cobra.Command, what record.Body, change func(*operator.Register) error) error {
 	b, err := openLedger(c.Context(), g)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	r, err := b.home.operators()
+	if err == nil && g.afterLoss {
+		err = b.refound(c.Context(), g, r)
+	}
 	if err == nil {
 		err = change(r)
 	}
 	if err != nil {
 		return usage(err, "nothing was changed; see: station operator list")
 	}
-	if err := b.note(c.Context(), record.Body{Kind: record.KindConfig, What: "operator", New: what}); err != nil {
+	what.Kind, what.What = record.KindConfig, registerSetting
+	if err := b.note(c.Context(), what); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.ErrOrStderr(), what)
+	fmt.Fprintln(c.ErrOrStderr(), what.New)
 	return nil
 }
 
@@ -173,7 +187,11 @@ var commandActions = map[string]operator.Action{
 	"station scrap":          operator.Provision, // and somebody's approval
 	"station rework":         operator.Provision, // and somebody's approval
 	"station handover":       operator.Set,       // and somebody's approval
+	"station order import":   operator.Set,
+	"station order close":    operator.Set,
+	"station order export":   operator.Export,
 	"station slots":          operator.Set,
+	"station label print":    operator.Provision,
 }
 
 // commandPath names a command whatever the program is called: without a window
@@ -195,9 +213,9 @@ func actionOf(c *cobra.Command) operator.Action {
 // signIn finds out who is at work: whoever is logged in while the register is
 // empty, else one of its people, with their PIN where the role has one.
 func (g *globals) signIn(h *home) (operator.Person, error) {
-	r, err := h.operators()
+	r, err := g.register(h)
 	if err != nil {
-		return operator.Person{}, usage(err, "mend the register, or bring it back from a backup")
+		return operator.Person{}, err
 	}
 	if r.Empty() {
 		return operator.Person{ID: g.who(), Role: operator.Technician}, nil
@@ -258,7 +276,7 @@ func (b *bench) signedOut(ctx context.Context) error {
 	var errs []error
 	if b.locked != nil && b.started {
 		for _, id := range *b.locked {
-			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindConfig, What: "operator", New: id + " locked", Reason: "too many wrong PINs"}))
+			errs = append(errs, b.note(ctx, record.Body{Kind: record.KindConfig, What: registerSetting, New: id + " locked", Reason: "too many wrong PINs"}))
 		}
 		*b.locked = nil
 	}

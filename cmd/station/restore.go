@@ -173,6 +173,15 @@ func (x *restoring) examine(ctx context.Context, g *globals, f restoreFlags) err
 		x.forget()
 		return unfit(fmt.Errorf("%s is refused: %w", x.file, err), "nothing was changed; bring another copy")
 	}
+	// Where the ledger in place is gone, only the copy tells who may approve.
+	operators, err := h.operators()
+	if err == nil {
+		err = missingOperators(x.taken(), operators)
+	}
+	if err != nil {
+		x.forget()
+		return err
+	}
 	if x.loss, err = x.estimate(ctx, seal, key, f.known); err != nil {
 		x.forget()
 		return err

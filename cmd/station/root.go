@@ -26,11 +26,13 @@ type globals struct {
 	yes      bool
 	pin      secretFlags
 	bus      port.Bus
+	product  string      // the order's, "" for the home's own
 	accept   *acceptance // of what the clock shows
 
 	operatorPIN secretFlags
 	approverPIN secretFlags
 	action      operator.Action // what the command does that not everybody may
+	afterLoss   bool            // the register of operators was lost, and this command begins it anew
 	locked      []string        // ids that wrong PINs have just locked
 }
 
@@ -70,8 +72,8 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	}
 	addWindow(root, g)
 	root.AddCommand(
-		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g),
-		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newHandover(g), newVersion(g), newPlantCommand(g),
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g), newOrder(g),
+		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newHandover(g), newVersion(g), newPlantCommand(g), newLabel(g),
 	)
 	return root
 }

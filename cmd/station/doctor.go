@@ -51,7 +51,6 @@ var organs = []struct {
 	{"operators", lookOperators},
 	{"backup", lookBackup},
 	{"ports", lookPorts},
-	{"printer", lookPrinter},
 	{"certificate", lookCertificate},
 }
 

@@ -149,7 +149,7 @@ func finalWrite(err error) bool {
 var rules = []rule{
 	{"", finalWrite, "F-RECORD-05"},
 	{"", isA[*ledger.WriteError], "F-RECORD-01"},
-	{"", isA[*ledger.SealError], "F-RECORD-04"},
+	{"", isA[*ledger.SealError], "F-RECORD-06"},
 	{"CONNECT", isErr(enroll.ErrNoAgent), "F-CONNECT-02"},
 	{"FLASH", isErr(flasher.ErrNoImages), "F-FLASH-01"},
 	{"FLASH", isErr(flasher.ErrBoard), "F-FLASH-03"},

@@ -9,6 +9,7 @@ import (
 
 	"provisioning.example/station/internal/export"
 	"provisioning.example/station/internal/ledger"
+	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
 )
 
@@ -20,8 +21,12 @@ func (b *bench) exportFile(ctx context.Context, f exportFlags, tell func(int64))
 		return export.Result{}, unfit(err, "see: station ledger verify")
 	}
 	defer moment.Close()
+	corrections, err := provision.CorrectionsIn(ctx, moment)
+	if err != nil {
+		return export.Result{}, unfit(err, "see: station ledger verify")
+	}
 	return export.File(ctx, f.out, f.format, moment, export.Options{
-		Selection: f.selection, Kinds: f.kinds, Progress: tell,
+		Selection: f.selection, Kinds: f.kinds, Progress: tell, Corrections: corrections,
 		Head: export.Head{
 			Station: b.home.cfg.Name, Operator: b.who, Software: software(), Simulated: b.tpm.Info().Simulated, Created: time.Now(),
 		},

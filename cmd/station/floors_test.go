@@ -42,6 +42,7 @@ var floors = map[string][]string{
 	"internal/virtual":        {"internal/smp"},
 	"internal/ledger":         {"internal/record", "internal/ledger/reader"},
 	"internal/ledger/reader":  {"internal/record"},
+	"internal/figures":        {"internal/record"},
 	"internal/audit":          {"internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer", "internal/attest", "internal/audit/ceremony"},
 	"internal/audit/ceremony": {"internal/record", "internal/attest"},
 	// floor 2
@@ -50,7 +51,7 @@ var floors = map[string][]string{
 		"internal/issuer", "internal/tpm", "internal/settings", "internal/flasher", "internal/filter", "internal/order", "internal/operator", "internal/label",
 	},
 	"internal/authority": {"internal/tpm", "internal/attest", "internal/audit/ceremony", "internal/issuer", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings"},
-	"internal/export":    {"internal/ledger/reader", "internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer"},
+	"internal/export":    {"internal/ledger/reader", "internal/figures", "internal/record", "internal/record/bundle", "internal/record/dossier", "internal/issuer"},
 	"internal/conform":   {"internal/enroll", "internal/smp"},
 	"internal/plant":     {"internal/record", "internal/record/bundle", "internal/audit"},
 	// a throw-away PostgreSQL for tests and benchmarks
@@ -60,7 +61,7 @@ var floors = map[string][]string{
 	// disks that lose their power, fill up or break, for tests
 	"internal/powercut": {},
 	// floor 3
-	"ui": {"internal/provision", "internal/ledger/reader", "internal/record", "assets"},
+	"ui": {"internal/provision", "internal/figures", "internal/ledger/reader", "internal/record", "assets"},
 	// roof
 	"cmd/station": {
 		"ui", "assets", "internal/provision", "internal/authority", "internal/export", "internal/conform", "internal/enroll", "internal/virtual",

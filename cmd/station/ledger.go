@@ -22,8 +22,8 @@ import (
 )
 
 func newLedger(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "ledger", Short: "what happened: list, verify, export"}
-	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g), newLedgerFilter(g), newLedgerCosign(g), newLedgerBackup(g), newLedgerRestore(g))
+	c := &cobra.Command{Use: "ledger", Short: "what happened: list, verify, correct, sign off, export"}
+	c.AddCommand(newLedgerList(g), newLedgerVerify(g), newLedgerExport(g), newLedgerCorrect(g), newLedgerSignoff(g), newLedgerFilter(g), newLedgerCosign(g), newLedgerBackup(g), newLedgerRestore(g))
 	return c
 }
 

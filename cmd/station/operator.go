@@ -175,23 +175,25 @@ func (h *home) operators() (*operator.Register, error) {
 // commandActions is the one table of what a command does that not everybody
 // may; a command that is not here, and none above it, only looks.
 var commandActions = map[string]operator.Action{
-	"station":                operator.Provision,
-	"station batch":          operator.Provision,
-	"station ca":             operator.Set,
-	"station operator":       operator.Enrol,
-	"station ledger export":  operator.Export,
-	"station ledger filter":  operator.Export,
-	"station ledger cosign":  operator.Export,
-	"station ledger backup":  operator.Export,
-	"station ledger restore": operator.Set,       // and somebody's approval
-	"station scrap":          operator.Provision, // and somebody's approval
-	"station rework":         operator.Provision, // and somebody's approval
-	"station handover":       operator.Set,       // and somebody's approval
-	"station order import":   operator.Set,
-	"station order close":    operator.Set,
-	"station order export":   operator.Export,
-	"station slots":          operator.Set,
-	"station label print":    operator.Provision,
+	"station":                 operator.Provision,
+	"station batch":           operator.Provision,
+	"station ca":              operator.Set,
+	"station operator":        operator.Enrol,
+	"station ledger correct":  operator.Correct,
+	"station ledger sign-off": operator.SignOff,
+	"station ledger export":   operator.Export,
+	"station ledger filter":   operator.Export,
+	"station ledger cosign":   operator.Export,
+	"station ledger backup":   operator.Export,
+	"station ledger restore":  operator.Set,       // and somebody's approval
+	"station scrap":           operator.Provision, // and somebody's approval
+	"station rework":          operator.Provision, // and somebody's approval
+	"station handover":        operator.Set,       // and somebody's approval
+	"station order import":    operator.Set,
+	"station order close":     operator.Set,
+	"station order export":    operator.Export,
+	"station slots":           operator.Set,
+	"station label print":     operator.Provision,
 }
 
 // commandPath names a command whatever the program is called: without a window

@@ -110,5 +110,5 @@ func tellWithdrawn(c *cobra.Command, g *globals, done *provision.Withdrawn, word
 
 // desk is where units are dealt with that are not on this bench.
 func (b *bench) desk() provision.Desk {
-	return provision.Desk{Ledger: b.ledger, Operator: b.who, Software: software()}
+	return provision.Desk{Ledger: b.ledger, Operator: b.who, Role: b.signedRole(), Software: software()}
 }

@@ -69,6 +69,10 @@ func rawEntries(w io.Writer, entries []record.Entry) error {
 func timeline(w io.Writer, entries []record.Entry) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "ENTRY\tTIME\tKIND\tBOARD\tWHAT\tOPERATOR")
+	var corrections record.Corrections
+	for _, e := range entries {
+		corrections.Add(e)
+	}
 	for _, e := range entries {
 		b := e.Body
 		what := b.Outcome
@@ -79,6 +83,11 @@ func timeline(w io.Writer, entries []record.Entry) error {
 			what += " certificate " + b.CertSerial
 		case b.SPKI != "":
 			what += " key " + b.SPKI[:16]
+		case b.Kind == record.KindCorrection:
+			what = fmt.Sprintf("entry %d: %s: %s -> %s: %s", b.EntrySeq, b.What, quoted(b.Old), quoted(b.New), b.Reason)
+		}
+		for _, c := range corrections.Newest(e.Place()) {
+			what += fmt.Sprintf(" [%s is %q by entry %d]", c.Body.What, c.Body.New, c.Seq)
 		}
 		if b.Approver != "" {
 			what = strings.TrimPrefix(what+", ", ", ") + strings.Join(slices.DeleteFunc(

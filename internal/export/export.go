@@ -41,6 +41,10 @@ type Options struct {
 	Progress func(rows int64) // called now and then, if set
 	Head     Head             // what a report says of itself
 
+	// Corrections are those of the whole ledger; views show them beside what they are about, and an entry is taken by what it says and by
+	// what it should have said. nil: there are none.
+	Corrections *record.Corrections
+
 	// Record is called by [File], if set, with the file whole and on the disk but not under its name yet. What it returns is put
 	// beside the file, before it; an error leaves nothing behind.
 	Record func(Result) (*Proof, error)
@@ -122,7 +126,7 @@ func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n
 		if e.Body, err = decode(e.Raw); err != nil {
 			return n, fmt.Errorf("export: entry %d of epoch %d: %w", e.Seq, e.Epoch, err)
 		}
-		if (len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind)) && o.takes(&e.Body) {
+		if (len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind)) && o.selects(e) {
 			if err := rows.row(e); err != nil {
 				return n, fmt.Errorf("export: %w", err)
 			}
@@ -133,6 +137,18 @@ func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n
 		}
 	}
 	return n, nil
+}
+
+// selects tells whether an entry is taken: by what it says, or by what it should have said.
+func (o *Options) selects(e record.Entry) bool {
+	if o.takes(&e.Body) {
+		return true
+	}
+	if o.Corrections == nil || o.Corrections.Of(e.Place()) == nil {
+		return false
+	}
+	corrected := o.Corrections.Apply(e)
+	return o.takes(&corrected)
 }
 
 // writing ends writes with their context.

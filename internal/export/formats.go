@@ -6,7 +6,9 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,8 +39,9 @@ func (j jsonl) close()       {}
 
 // table writes CSV (RFC 4180): CRLF, a header, UTF-8.
 type table struct {
-	w     *csv.Writer
-	cells []string
+	w       *csv.Writer
+	columns []column
+	cells   []string
 }
 
 // column is one column of the tables. New ones are added at the end, since people's sheets count on the order.
@@ -95,6 +98,32 @@ var columns = []column{
 	{"tpm", func(e record.Entry) string { return e.Body.TPM }},
 	{"simulated", func(e record.Entry) string { return flag(e.Body.Simulated) }},
 	{"leaf_hash", func(e record.Entry) string { return hex.EncodeToString(e.Leaf[:]) }},
+	{"corrects", corrects},
+	{"what", func(e record.Entry) string { return e.Body.What }},
+	{"old", func(e record.Entry) string { return e.Body.Old }},
+	{"new", func(e record.Entry) string { return e.Body.New }},
+}
+
+// corrects is the entry that a correction is about, as EPOCH/NUMBER.
+func corrects(e record.Entry) string {
+	if e.Body.Kind != record.KindCorrection {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", e.Body.EntryEpoch, e.Body.EntrySeq)
+}
+
+// columnsOf are the columns of an export: the last one says what an entry should have said, and by which correction.
+func columnsOf(o Options) []column {
+	return append(slices.Clone(columns), column{"corrected", func(e record.Entry) string {
+		if o.Corrections == nil {
+			return ""
+		}
+		var parts []string
+		for _, c := range o.Corrections.Newest(e.Place()) {
+			parts = append(parts, fmt.Sprintf("%s=%s (entry %d/%d)", c.Body.What, c.Body.New, c.Epoch, c.Seq))
+		}
+		return strings.Join(parts, "; ")
+	}})
 }
 
 func number(n int64) string {
@@ -111,17 +140,18 @@ func flag(b bool) string {
 	return ""
 }
 
-func newCSV(w io.Writer, _ Options) (rowWriter, error) {
-	t := &table{csv.NewWriter(w), make([]string, len(columns))}
+func newCSV(w io.Writer, o Options) (rowWriter, error) {
+	t := &table{w: csv.NewWriter(w), columns: columnsOf(o)}
+	t.cells = make([]string, len(t.columns))
 	t.w.UseCRLF = true
-	for i, c := range columns {
+	for i, c := range t.columns {
 		t.cells[i] = c.name
 	}
 	return t, t.w.Write(t.cells)
 }
 
 func (t *table) row(e record.Entry) error {
-	for i, c := range columns {
+	for i, c := range t.columns {
 		t.cells[i] = guard(c.value(e))
 	}
 	return t.w.Write(t.cells)

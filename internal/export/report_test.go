@@ -123,16 +123,3 @@ func TestReportOfYears(t *testing.T) {
 		}
 	}
 }
-
-func TestScales(t *testing.T) {
-	for _, most := range []int64{0, 1, 4, 5, 6, 9, 10, 11, 99, 1000, 12345, 10_000_000, 1 << 50} {
-		var p plot
-		height := p.scale(most)
-		if h := height(most); h < 0 || h > bottom-top+0.001 || most > 0 && h < (bottom-top)/2 {
-			t.Errorf("%d is drawn %f high", most, h)
-		}
-		if n := len(p.Lines); n < 2 || n > 6 {
-			t.Errorf("%d: %d lines", most, n)
-		}
-	}
-}

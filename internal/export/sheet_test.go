@@ -30,7 +30,7 @@ func TestGuard(t *testing.T) {
 // TestWorkbookIsSplit writes more rows than a sheet takes, here three with the header.
 func TestWorkbookIsSplit(t *testing.T) {
 	var out bytes.Buffer
-	w, err := newSheets(&out, 3)
+	w, err := newSheets(&out, 3, columnsOf(Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestWorkbookIsSplit(t *testing.T) {
 }
 
 func TestWorkbookHasAnEnd(t *testing.T) {
-	w, err := newSheets(&bytes.Buffer{}, 2)
+	w, err := newSheets(&bytes.Buffer{}, 2, columnsOf(Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,15 +24,19 @@ type workbook struct {
 	rows   int // in the sheet at hand
 	header []any
 	cells  []any
+
+	columns []column
 }
 
 // maxSheets keeps a workbook to what a person can open: eight sheets are more than eight million entries.
 const maxSheets = 8
 
-func newWorkbook(w io.Writer, _ Options) (rowWriter, error) { return newSheets(w, excelize.TotalRows) }
+func newWorkbook(w io.Writer, o Options) (rowWriter, error) {
+	return newSheets(w, excelize.TotalRows, columnsOf(o))
+}
 
-func newSheets(out io.Writer, limit int) (*workbook, error) {
-	w := &workbook{out: out, file: excelize.NewFile(), limit: limit, cells: make([]any, len(columns))}
+func newSheets(out io.Writer, limit int, columns []column) (*workbook, error) {
+	w := &workbook{out: out, file: excelize.NewFile(), limit: limit, cells: make([]any, len(columns)), columns: columns}
 	bold, err := w.file.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
 	if err != nil {
 		w.close()
@@ -91,7 +95,7 @@ func (w *workbook) row(e record.Entry) error {
 			return err
 		}
 	}
-	for i, c := range columns {
+	for i, c := range w.columns {
 		text := c.value(e)
 		w.cells[i] = nil
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && c.numeric() {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // correctable are the fields that a correction may name: what a person typed, scanned or was taken for. What the station or the board
@@ -124,6 +125,17 @@ func (c *Corrections) Len() int { return c.n }
 
 // Of returns the corrections of an entry, oldest first.
 func (c *Corrections) Of(at Place) []Entry { return c.of[at] }
+
+// Newest returns the correction of an entry that counts for each field, in the order of the fields' names.
+func (c *Corrections) Newest(at Place) []Entry {
+	var newest []Entry
+	for _, e := range c.of[at] {
+		newest = slices.DeleteFunc(newest, func(x Entry) bool { return x.Body.What == e.Body.What })
+		newest = append(newest, e)
+	}
+	slices.SortFunc(newest, func(x, y Entry) int { return strings.Compare(x.Body.What, y.Body.What) })
+	return newest
+}
 
 // Apply returns what an entry should have said by all its corrections. The entry itself stays as it is.
 func (c *Corrections) Apply(e Entry) Body {

@@ -1,44 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package export
+package figures
 
 import (
 	"fmt"
 	"strconv"
 )
 
-// plot is a drawing in a box of plotWidth by plotHeight, with its lines and texts; the template writes it as SVG.
-type plot struct {
-	Bars  []bar
-	Lines []line
-	Texts []label
-	Curve string // points of a polyline, "" for none
+// Plot is a drawing in a box of Width by Height, from its upper left corner: what is drawn later covers what was drawn before, in the
+// order lines, bars, curve, texts.
+type Plot struct {
+	Bars  []Bar
+	Lines []Line
+	Texts []Label
+	Curve []Point // of a line through them; none: there is none
 }
 
-// bar is a filled box. Class is one of the page's colours, Says is shown under the pointer.
-type bar struct {
+// Bar is a filled box. Class is an outcome, which stands for a colour; Says is what it shows, for people.
+type Bar struct {
 	X, Y, W, H float64
 	Class      string
 	Says       string
 }
 
-type line struct{ X1, Y1, X2, Y2 float64 }
+// Line is thin and straight.
+type Line struct{ X1, Y1, X2, Y2 float64 }
 
-type label struct {
+// Point is a place in the box.
+type Point struct{ X, Y float64 }
+
+// Label is a text of TextSize. Its baseline begins, has its middle or ends at X, Y.
+type Label struct {
 	X, Y   float64
 	Anchor string // start, middle or end
 	Text   string
 }
 
-// The box of a plot, and the part of it that bars fill.
+// The box of a plot, and the height of its texts.
 const (
-	plotWidth, plotHeight = 720, 260
-	left, right           = 52.0, 708.0
-	top, bottom           = 12.0, 216.0
+	Width, Height = 720, 260
+	TextSize      = 11
+)
+
+// The part of the box that bars fill.
+const (
+	left, right = 52.0, 708.0
+	top, bottom = 12.0, 216.0
 )
 
 // scale draws the frame and lines for a value axis from 0 to most, and returns the height of a value.
-func (p *plot) scale(most int64) func(int64) float64 {
+func (p *Plot) scale(most int64) func(int64) float64 {
 	step := int64(1)
 	for n := 0; most > 5*step; n++ {
 		step = step * []int64{2, 5, 4}[n%3] / []int64{1, 2, 2}[n%3] // 1, 2, 5, 10, 20, 50, ...
@@ -47,8 +58,8 @@ func (p *plot) scale(most int64) func(int64) float64 {
 	height := func(v int64) float64 { return (bottom - top) * float64(v) / float64(end) }
 	for v := int64(0); v <= end; v += step {
 		y := bottom - height(v)
-		p.Lines = append(p.Lines, line{left, y, right, y})
-		p.Texts = append(p.Texts, label{left - 6, y + 4, "end", strconv.FormatInt(v, 10)})
+		p.Lines = append(p.Lines, Line{left, y, right, y})
+		p.Texts = append(p.Texts, Label{left - 6, y + 4, "end", strconv.FormatInt(v, 10)})
 	}
 	return height
 }
@@ -57,10 +68,10 @@ func (p *plot) scale(most int64) func(int64) float64 {
 const maxLabels = 12
 
 // name writes the name of bar i of n under the axis, if there is room.
-func (p *plot) name(i, n int, text string) {
+func (p *Plot) name(i, n int, text string) {
 	if every := (n + maxLabels - 1) / maxLabels; i%every == 0 {
 		x, w := place(i, n)
-		p.Texts = append(p.Texts, label{x + w/2, bottom + 16, "middle", text})
+		p.Texts = append(p.Texts, Label{x + w/2, bottom + 16, "middle", text})
 	}
 }
 
@@ -71,7 +82,9 @@ func place(i, n int) (x, w float64) {
 	return left + slot*(float64(i)+0.1), slot * 0.8
 }
 
-func yieldPlot(days []period) (p plot) {
+// YieldPlot shows how many runs ended in each period, and how.
+func (f *Figures) YieldPlot() (p Plot) {
+	days := f.Days
 	var most int64
 	for _, d := range days {
 		most = max(most, d.Runs())
@@ -89,7 +102,7 @@ func yieldPlot(days []period) (p plot) {
 			}
 			h := height(part.n)
 			y -= h
-			p.Bars = append(p.Bars, bar{x, y, w, h, part.class, fmt.Sprintf("%s: %d %s", d.Name, part.n, part.class)})
+			p.Bars = append(p.Bars, Bar{x, y, w, h, part.class, fmt.Sprintf("%s: %d %s", d.Name, part.n, part.class)})
 		}
 		p.name(i, len(days), d.Name)
 	}
@@ -99,7 +112,9 @@ func yieldPlot(days []period) (p plot) {
 // maxPareto is how many faults the plot shows; the table has them all.
 const maxPareto = 10
 
-func paretoPlot(faults []fault, runs int64) (p plot) {
+// ParetoPlot shows the most frequent faults, and the share of all that they and those before them have.
+func (f *Figures) ParetoPlot() (p Plot) {
+	faults, runs := f.Faults, f.FaultRuns
 	shown := faults[:min(len(faults), maxPareto)]
 	var most, sum int64
 	if len(shown) > 0 {
@@ -109,13 +124,13 @@ func paretoPlot(faults []fault, runs int64) (p plot) {
 	for i, f := range shown {
 		x, w := place(i, len(shown))
 		h := height(f.Count)
-		p.Bars = append(p.Bars, bar{x, bottom - h, w, h, "failed", fmt.Sprintf("%s: %d, %s", f.Code, f.Count, f.Share)})
+		p.Bars = append(p.Bars, Bar{x, bottom - h, w, h, "failed", fmt.Sprintf("%s: %d, %s", f.Code, f.Count, f.Share)})
 		// The curve is the share of this fault and those before it.
 		sum += f.Count
 		y := bottom - (bottom-top)*float64(sum)/float64(runs)
-		p.Curve += fmt.Sprintf("%.1f,%.1f ", x+w/2, y)
-		p.Texts = append(p.Texts, label{x + w/2, y - 5, "middle", fmt.Sprintf("%.0f %%", 100*float64(sum)/float64(runs))})
-		p.Texts = append(p.Texts, label{x + w/2, bottom + 16, "middle", f.Code})
+		p.Curve = append(p.Curve, Point{x + w/2, y})
+		p.Texts = append(p.Texts, Label{x + w/2, y - 5, "middle", fmt.Sprintf("%.0f %%", 100*float64(sum)/float64(runs))})
+		p.Texts = append(p.Texts, Label{x + w/2, bottom + 16, "middle", f.Code})
 	}
 	return p
 }
@@ -157,8 +172,9 @@ func (h *histogram) quantile(share int64) string {
 
 func seconds(steps int) string { return fmt.Sprintf("%.1f s", float64(steps)*cycleStep/1000) }
 
-// plot draws what lies up to the 99th percentile in bars of equal breadth, and the rest in a last one.
-func (h *histogram) plot() (p plot) {
+// CyclePlot shows how long runs that passed took: what lies up to the 99th percentile in bars of equal breadth, and the rest in a last one.
+func (f *Figures) CyclePlot() (p Plot) {
+	h := f.cycles
 	if h.n == 0 {
 		p.scale(0)
 		return p
@@ -182,13 +198,13 @@ func (h *histogram) plot() (p plot) {
 			says = fmt.Sprintf("%s and longer: %d", from, n)
 		}
 		if n > 0 {
-			p.Bars = append(p.Bars, bar{x, bottom - height(n), w, height(n), "passed", says})
+			p.Bars = append(p.Bars, Bar{x, bottom - height(n), w, height(n), "passed", says})
 		}
 		if i == bars {
 			from = "longer"
 		}
 		if i%4 == 0 {
-			p.Texts = append(p.Texts, label{x + w/2, bottom + 16, "middle", from})
+			p.Texts = append(p.Texts, Label{x + w/2, bottom + 16, "middle", from})
 		}
 	}
 	return p

@@ -56,16 +56,6 @@ func newPowerCuts(t *testing.T, kind string) *blackout {
 	return newBlackout(t, &blackout{dir: d.Dir(), die: d.CutUnder, back: d.Restore})
 }
 
-// newKills is a station that is killed.
-func newKills(t *testing.T) *blackout {
-	t.Helper()
-	return newBlackout(t, &blackout{dir: t.TempDir(), back: func() {}, die: func(p *os.Process) {
-		if err := p.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}})
-}
-
 func newBlackout(t *testing.T, o *blackout) *blackout {
 	t.Helper()
 	o.t, o.bench, o.seed, o.passed = t, makeCrashTPM(t), rand.New(rand.NewPCG(2, 2)), map[string]pass{}
@@ -298,12 +288,6 @@ func TestPowerCut(t *testing.T) {
 		t.Run(kind, func(t *testing.T) { newPowerCuts(t, kind).everywhere() })
 		t.Run(kind+" mutant sends first", func(t *testing.T) { newPowerCuts(t, kind).caught() })
 	}
-}
-
-// TestKilledEverywhere is the same with a station that is killed.
-func TestKilledEverywhere(t *testing.T) {
-	newKills(t).everywhere()
-	t.Run("mutant sends first", func(t *testing.T) { newKills(t).caught() })
 }
 
 // everywhere has the station die at every point, and lets it end at last.

@@ -68,6 +68,52 @@ func TestPINTypedOnce(t *testing.T) {
 	}
 }
 
+// TestPINNeverShown holds the question back in a full pipe: the terminal shows
+// nothing any more before it is asked, for some type at once.
+func TestPINNeverShown(t *testing.T) {
+	p := newPlant(t, posixProduct)
+	c := p.station("ca", "request")
+	c.Env = append(c.Env, "LC_ALL=C") // the toolkit complains of others before anything else
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer slave.Close()
+	said, full, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	size, err := unix.FcntlInt(full.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := full.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	c.Stdin, c.Stderr = slave, full
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	full.Close()
+	p.until("the terminal shows nothing", func() bool {
+		mode, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+		return err == nil && mode.Lflag&unix.ECHO == 0
+	})
+	if _, err := master.WriteString("482913\n"); err != nil {
+		t.Fatal(err)
+	}
+	questions, err := io.ReadAll(said)
+	if code := exitCode(t, c.Wait()); code != exitPassed || err != nil || !bytes.Contains(questions, []byte("PIN of the CA key: ")) {
+		t.Errorf("exit %d, %v, %q", code, err, bytes.Trim(questions, "\x00"))
+	}
+	mode, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	if err != nil || mode.Lflag&unix.ECHO == 0 {
+		t.Errorf("the terminal is left showing nothing, %v", err)
+	}
+}
+
 func readUntil(r io.Reader, shown *bytes.Buffer, want string) error {
 	b := make([]byte, 1)
 	for !strings.Contains(shown.String(), want) {

@@ -111,15 +111,26 @@ func (s secretFlags) read(what string) ([]byte, error) {
 		defer f.Close()
 		return readSecret(f, what)
 	case term.IsTerminal(int(os.Stdin.Fd())):
-		fmt.Fprintf(os.Stderr, "%s: ", what)
-		b, err := term.ReadPassword(int(os.Stdin.Fd()))
-		fmt.Fprintln(os.Stderr)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", what, err)
-		}
-		return checkSecret(b, what)
+		return askSecret(int(os.Stdin.Fd()), what)
 	}
 	return nil, usage(fmt.Errorf("%s is needed and %w", what, errNobodyToAsk), "name a file or a descriptor that holds it")
+}
+
+// askSecret asks at a terminal. Nothing is shown from before the question on:
+// who knows what will be asked types at once.
+func askSecret(terminal int, what string) ([]byte, error) {
+	restore, err := echoOff(terminal)
+	if err != nil {
+		return nil, fmt.Errorf("keep %s from being shown: %w", what, err)
+	}
+	defer restore()
+	fmt.Fprintf(os.Stderr, "%s: ", what)
+	b, err := term.ReadPassword(terminal)
+	fmt.Fprintln(os.Stderr)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return checkSecret(b, what)
 }
 
 // errNobodyToAsk says that a secret was not handed over.

@@ -84,9 +84,6 @@ var formats = map[string]func(io.Writer, Options) (rowWriter, error){
 // Formats returns the names of the formats in alphabetical order.
 func Formats() []string { return slices.Sorted(maps.Keys(formats)) }
 
-// progressStep is how many entries are read between two calls of Progress.
-const progressStep = 1000
-
 // Write writes all entries of a source, oldest first, in constant memory (a workbook:
 // but for what its library keeps of each sheet).
 func Write(ctx context.Context, w io.Writer, format string, source Source, o Options) (Result, error) {
@@ -112,31 +109,6 @@ func Write(ctx context.Context, w io.Writer, format string, source Source, o Opt
 		return Result{}, fmt.Errorf("export: %w", err)
 	}
 	return Result{Rows: n, Bytes: counted.n, SHA256: counted.sum()}, nil
-}
-
-func writeRows(ctx context.Context, rows rowWriter, source Source, o Options) (n int64, err error) {
-	var read int64
-	for e, err := range source.Raw(ctx, 0, 0) {
-		if err != nil {
-			return n, fmt.Errorf("export: %w", err)
-		}
-		if err := ctx.Err(); err != nil {
-			return n, err
-		}
-		if e.Body, err = decode(e.Raw); err != nil {
-			return n, fmt.Errorf("export: entry %d of epoch %d: %w", e.Seq, e.Epoch, err)
-		}
-		if (len(o.Kinds) == 0 || slices.Contains(o.Kinds, e.Body.Kind)) && o.selects(e) {
-			if err := rows.row(e); err != nil {
-				return n, fmt.Errorf("export: %w", err)
-			}
-			n++
-		}
-		if read++; o.Progress != nil && read%progressStep == 0 {
-			o.Progress(n)
-		}
-	}
-	return n, nil
 }
 
 // selects tells whether an entry is taken: by what it says, or by what it should have said.

@@ -96,7 +96,7 @@ func (w *workbook) row(e record.Entry) error {
 		}
 	}
 	for i, c := range w.columns {
-		text := c.value(e)
+		text := c.value(&e)
 		w.cells[i] = nil
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && c.numeric() {
 			w.cells[i] = n

@@ -4,6 +4,8 @@ package record
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -34,6 +36,19 @@ func scanBody(raw []byte, b *Body) bool {
 		s.field(value.Field(place.index))
 	}
 	return !s.failed && s.at == len(s.text)
+}
+
+// Read reads the body of an entry without finding out whether it is one that this program writes, in a fraction of the time that
+// [Decode] takes: for who shows entries, and leaves it to the auditor to judge them.
+func Read(raw []byte) (b Body, err error) {
+	if scanBody(raw, &b) {
+		return b, nil
+	}
+	b = Body{}
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return Body{}, fmt.Errorf("entry does not parse: %w", err)
+	}
+	return b, nil
 }
 
 // field reads one value into its place.

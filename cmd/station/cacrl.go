@@ -90,7 +90,11 @@ func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
 	issuers := append([]*issuer.Issuer{b.issuer}, retired...)
 	var text []byte
 	for _, i := range issuers {
-		crl, body, err := authority.NewCRL(c.Context(), authority.CRLConfig{Reader: b.reader, Issuer: i, Days: f.days, Number: f.number})
+		lostList, err := lostNumber(c.Context(), b.reader, i.KeyID())
+		if err != nil {
+			return unfit(err, "see: station ledger verify")
+		}
+		crl, body, err := authority.NewCRL(c.Context(), authority.CRLConfig{Reader: b.reader, Issuer: i, Days: f.days, Number: max(f.number, lostList+1)})
 		if err != nil {
 			return unfit(err, "nothing was signed that left; see: station doctor")
 		}

@@ -57,6 +57,7 @@ type restoreConfig struct {
 	Size       int64  `toml:"size,omitempty"` // of the newest known checkpoint that is lost
 	Checkpoint string `toml:"checkpoint_sha256,omitempty"`
 	Lost       int64  `toml:"lost,omitempty"` // certificates that lost entries name
+	Held       int64  `toml:"held,omitempty"` // lines of what lost entries took, and that stays taken
 }
 
 type restoreFlags struct {
@@ -85,9 +86,11 @@ refuses it and no newer copy exists.
 
 A copy that does not verify is refused. What would be lost is said first: against
 the TPM's counter, the present ledger, and proofs, bundles or copies named with
---known. If something is lost, nothing is done without --accept-loss. The ledger
-that was there is kept in a folder beside it, with a list of the certificates
-that lost entries name; both are recorded. Somebody else than who acts approves.
+--known. If something is lost, nothing is done without --accept-loss. Serials,
+boards, keys and numbers of revocation lists that only lost entries had stay
+taken, as far as a bundle or copy shows them. The ledger that was there is kept
+in a folder beside it, with a list of the certificates that lost entries name;
+both are recorded. Somebody else than who acts approves.
 
 A restore that was interrupted goes on with the same command.`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -307,6 +310,9 @@ func (x *restoring) list(context.Context) error {
 	if err == nil && len(x.loss.Certificates) > 0 {
 		err = settings.Write(x.listPath(), x.loss.list(), 0o600)
 	}
+	if err == nil && len(x.loss.held) > 0 {
+		err = settings.Write(x.heldPath(), x.loss.lines(), 0o600)
+	}
 	if err != nil {
 		return unfit(err, "the home must be writable")
 	}
@@ -334,11 +340,15 @@ func (x *restoring) ledger(ctx context.Context) error {
 	}
 	c.Path, c.Origin = h.ledgerPath(), originOf(h.cfg.Name, x.cfg.Epoch)
 	lost, err := x.lostEntry()
+	var taken ledger.Batch
+	if err == nil {
+		taken, err = x.heldEntries()
+	}
 	if err == nil {
 		err = ledger.NextEpoch(ctx, c, record.Body{
 			Kind: record.KindRestored, Operator: x.cfg.Operator, Approver: x.cfg.Approver, Reason: x.cfg.Reason, Software: software(),
 			File: r.File, FileDigest: r.Digest, NV: r.NV, Detail: r.Detail, Origin: r.Origin, Size: r.Size, Checkpoint: r.Checkpoint,
-		}, lost)
+		}, lost, taken)
 	}
 	if err != nil {
 		return unfit(fmt.Errorf("begin epoch %d of the ledger: %w", x.cfg.Epoch, err), "see: station ledger verify")
@@ -400,11 +410,14 @@ func (x *restoring) certificates(context.Context) error {
 func (x *restoring) report(g *globals) error {
 	r, h := x.cfg.Restore, x.b.home
 	if g.json {
-		return json.NewEncoder(x.out).Encode(map[string]any{"event": "restored", "origin": h.origin(), "kept": x.aside(), "lost_certificates": r.Lost})
+		return json.NewEncoder(x.out).Encode(map[string]any{"event": "restored", "origin": h.origin(), "kept": x.aside(), "lost_certificates": r.Lost, "held": r.Held})
 	}
 	fmt.Fprintf(x.out, "the ledger goes on as %s; the one that was there is kept in %s\n", h.origin(), x.aside())
 	if r.Lost > 0 {
 		fmt.Fprintf(x.out, "%d certificates that lost entries name are listed in %s, and on record\n", r.Lost, x.listPath())
+	}
+	if r.Held > 0 {
+		fmt.Fprintf(x.out, "what lost entries took (serials, boards, keys, list numbers) stays taken: %s, and on record; rework or scrap gives it back\n", x.heldPath())
 	}
 	_, err := fmt.Fprintln(x.out, "next: station ca request --replace; the root certifies the new checkpoint key; station ca install --replace")
 	return err

@@ -60,6 +60,7 @@ func TestRestore(t *testing.T) {
 	made := p.copies("home/backup")
 	p.refused("there is nothing to restore", p.restoreArgs(made[0])...)
 	p.must(p.batchArgs(ports[1:3])...)
+	p.must("ca", "crl", "--pin-file", p.path("pin"), "--out", p.path("lost.crl"))
 	p.must("ledger", "export", "--format", "bundle", "--out", p.path("all.bundle"))
 	p.proofOf(1, 30, "a.tlog-proof")
 	raw, err := os.ReadFile(p.path("a.tlog-proof"))
@@ -99,11 +100,11 @@ func TestRestore(t *testing.T) {
 		t.Errorf("without a witness: exit %d\n%s%s", code, out, errs)
 	}
 	code, out, _ = p.do(p.restoreArgs(made[0], "--known", p.path("all.bundle"))...)
-	if code != exitUnfit || !strings.Contains(out, "2 ends of runs, 2 certificates") || !strings.Contains(out, "of unit 00c0ffee0003") {
+	if code != exitUnfit || !strings.Contains(out, "2 ends of runs, 2 certificates") || !strings.Contains(out, "7 serials, boards, keys and revocation list numbers of lost entries stay taken") || !strings.Contains(out, "of unit 00c0ffee0003") {
 		t.Errorf("with a bundle: exit %d\n%s", code, out)
 	}
 	code, out, _ = p.do(p.restoreArgs(made[0], "--known", p.path("a.tlog-proof"))...)
-	if code != exitUnfit || !strings.Contains(out, "entries are lost: 0 ends of runs, 0 certificates") {
+	if code != exitUnfit || !strings.Contains(out, "entries are lost: 0 ends of runs, 0 certificates") || !strings.Contains(out, "of the lost entries took, nobody here knows") {
 		t.Errorf("with a proof: exit %d\n%s", code, out)
 	}
 	p.refused("--known", p.restoreArgs(made[0], "--accept-loss", "--known", p.path("b.tlog-proof"))...)
@@ -116,18 +117,35 @@ func TestRestore(t *testing.T) {
 		t.Errorf("restore says: %s", out)
 	}
 	p.sqlite(`select count(*), json_extract(body, '$.approver'), json_extract(body, '$.file') from entry where kind = 'restored'`, "1|qa-1|"+filepath.Base(made[0]))
-	p.sqlite(`select count(*), json_extract(body, '$.count'), (select count(*) from blob where lower(hex(sha256)) = json_extract(body, '$.file_sha256')) from entry where kind = 'import'`, "1|2|1")
+	p.sqlite(`select count(*), json_extract(body, '$.count'), (select count(*) from blob where lower(hex(sha256)) = json_extract(body, '$.file_sha256')) from entry where kind = 'import' and json_extract(body, '$.what') = 'certificates of lost entries'`, "1|2|1")
 	// What the entry names is later than what the ledger has.
 	p.sqlite(`select json_extract(body, '$.size') > json_extract(body, '$.count') from entry where kind = 'restored'`, "1")
 
+	p.lostStaysTaken(ports[3:])
 	p.must(p.batchArgs(ports[3:])...) // with the intermediate that was there
-	if out := p.must("ledger", "verify", "--root", p.path("root/root.pem")); !strings.Contains(out, "origin not proven") {
-		t.Errorf("before the root has certified the new key: %s", out)
+	if code, out, _ := p.do("ledger", "verify", "--root", p.path("root/root.pem")); code != exitUnproven || !strings.Contains(out, "origin not proven") {
+		t.Errorf("before the root has certified the new key: exit %d, %s", code, out)
 	}
 	p.certifyAgain()
 	p.content()
 	if code, out, errs := p.do("doctor"); code != exitPassed {
 		t.Errorf("doctor: exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// lostStaysTaken: what only lost entries had is not given out again.
+func (p *plant) lostStaysTaken(port []string) {
+	p.t.Helper()
+	p.sqlite(`select kind, count(*) from claim where value like '%00c0ffee0003' or kind = 'spki' group by kind order by kind`, "serial|1\nspki|3\nuid|1")
+	p.write("units.csv", "serial,uid\n00c0ffee0003,00c0ffee0004\n")
+	_, out, _ := p.do(p.batchArgs(port, "--units", p.path("units.csv"))...)
+	if units, _ := events(p.t, out); len(units) != 1 || units[0].Fault != "F-CONNECT-09" {
+		p.t.Errorf("the serial of a lost unit for another board: %+v", units)
+	}
+	p.must("ca", "crl", "--pin-file", p.path("pin"), "--out", p.path("new.crl"))
+	was, now := p.lists("lost.crl"), p.lists("new.crl")
+	if len(was) != 1 || len(now) != 1 || now[0].Number.Cmp(was[0].Number) <= 0 {
+		p.t.Errorf("the list after the restore has number %s, one that is lost %s", now[0].Number, was[0].Number)
 	}
 }
 

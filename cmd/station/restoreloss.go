@@ -33,8 +33,12 @@ type loss struct {
 	Certificates []gone   `json:"certificates"` // that these name
 	Unclear      []string `json:"unclear"`      // what could not be read
 	Later        later    `json:"-"`            // the newest checkpoint that is lost
+	Known        int64    `json:"known"`        // lost entries that a witness could show
+	Held         int64    `json:"held"`         // serials, boards, keys and list numbers that only these had
 	seals        string   // what the counter says is wrong, or ""
 	listed       map[string]bool
+	held         []held
+	taken        map[record.Claim]bool // by the copy's units, or held above
 }
 
 // gone is one certificate that a lost entry names.
@@ -86,6 +90,12 @@ func (l *loss) show(w io.Writer, asJSON bool) error {
 	if more := len(l.Certificates) - 20; more > 0 {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
+	if l.Held > 0 {
+		fmt.Fprintf(w, "%d serials, boards, keys and revocation list numbers of lost entries stay taken\n", l.Held)
+	}
+	if unknown := l.Lost - l.Known; unknown > 0 {
+		fmt.Fprintf(w, "what %d of the lost entries took, nobody here knows: it could be given out again; name bundles and copies that have them with --known\n", unknown)
+	}
 	return nil
 }
 
@@ -105,7 +115,7 @@ func (l *loss) config(file, digest, aside string) *restoreConfig {
 		l.Lost, l.Units, len(l.Certificates), l.Counter, l.Sealed)
 	return &restoreConfig{
 		File: record.Plain(file, 256), Digest: digest, Aside: aside, Detail: detail, NV: int64(l.Counter),
-		Origin: l.Later.origin, Size: l.Later.size, Checkpoint: l.Later.digest, Lost: int64(len(l.Certificates)),
+		Origin: l.Later.origin, Size: l.Later.size, Checkpoint: l.Later.digest, Lost: int64(len(l.Certificates)), Held: int64(len(l.held)),
 	}
 }
 
@@ -127,6 +137,9 @@ func (x *restoring) estimate(ctx context.Context, counter ledger.Counter, key *r
 	if err := l.count(ctx, r, counter); err != nil {
 		return nil, err
 	}
+	if err := l.spare(ctx, r); err != nil {
+		return nil, unfit(err, "bring another copy")
+	}
 	if x.file != h.ledgerPath() {
 		if err := l.present(ctx, h, r, key); err != nil {
 			return nil, err
@@ -136,6 +149,9 @@ func (x *restoring) estimate(ctx context.Context, counter ledger.Counter, key *r
 		if err := l.known(ctx, r, key, name); err != nil {
 			return nil, err
 		}
+	}
+	for _, h := range l.held {
+		l.Held += max(1, int64(len(h.Claims)))
 	}
 	return l, nil
 }
@@ -196,9 +212,10 @@ func (l *loss) beyond(ctx context.Context, r *reader.Reader, w witness, key *rec
 	defer stop()
 	same := true
 	lost := int64(0)
+	var holds holdings
+	defer func() { l.Lost, l.Known = max(l.Lost, lost), max(l.Known, lost) }()
 	for e, err := range w.Raw(ctx, 0, 0) {
 		if err != nil {
-			l.Lost = max(l.Lost, lost)
 			return err
 		}
 		if same {
@@ -207,13 +224,15 @@ func (l *loss) beyond(ctx context.Context, r *reader.Reader, w witness, key *rec
 				return err
 			}
 			if same = more && mine.Leaf == record.Leaf(e.Raw) && mine.Epoch == e.Epoch; same {
+				holds.follow(e, false)
 				continue
 			}
 		}
 		lost++
+		holds.follow(e, true)
 		l.tell(e)
 	}
-	l.Lost = max(l.Lost, lost)
+	l.keep(&holds)
 	for c, err := range w.Checkpoints(ctx) {
 		if err != nil {
 			return err
@@ -233,6 +252,8 @@ func (l *loss) tell(e record.Entry) {
 	switch b.Kind {
 	case record.KindEnd:
 		l.Units++
+	case record.KindCRL:
+		l.number(b)
 	case record.KindIssued, record.KindRenewed:
 		l.Certificates = append(l.Certificates, gone{e.Epoch, e.Seq, b.Kind, b.Time, b.Serial, b.UID, b.Cert, b.CertSerial})
 	default:

@@ -184,8 +184,9 @@ var kindTable = []Kind{
 		Required: list("format"), Optional: list("from to count filter file file_sha256 reason approver order detail"),
 	},
 	{
-		Name: KindImport, Doc: "a file was taken in",
-		Required: list("what file_sha256"), Optional: list("file count origin size from to reason approver detail"),
+		Name: KindImport, Doc: "a file was taken in, or one thing in it; of lost entries, what a unit holds or the number of a revocation list",
+		Required: list("what file_sha256"),
+		Optional: list("file count origin size from to reason approver detail serial model uid spki_sha256 claims issuer_key number"),
 	},
 	{Name: KindBackup, Doc: "a copy of the ledger was made and verified", Required: list("file file_sha256"), Optional: list("size from to checkpoint_sha256 detail")},
 	{

@@ -78,7 +78,11 @@ func (l *Ledger) ending(ctx context.Context, newest record.StoredCheckpoint, b *
 	if c.Size == 0 || c.Size > size {
 		return fmt.Errorf("its newest checkpoint covers %d entries and %d are stored: there is nothing to go on from", c.Size, size)
 	}
-	if err := l.examineTree(ctx, c, size); err != nil {
+	w, err := look(ctx, l.read, c.Origin)
+	if err != nil {
+		return err
+	}
+	if err := w.judge(c.Origin); err != nil {
 		return err
 	}
 	root, err := l.read.Root(ctx, c.Origin.Epoch, size)

@@ -218,51 +218,64 @@ func (l *Ledger) firstSeal(ctx context.Context) ([]record.Body, error) {
 	return []record.Body{b}, nil
 }
 
-// examineSeals holds the ledger's last seal against the counter.
-func (l *Ledger) examineSeals(ctx context.Context) (err error) {
-	l.unfinished, err = judgeSeals(ctx, l.read, l.origin.Epoch, l.counter)
-	return err
-}
-
 // CheckSeals holds the last seal of a ledger's epoch against the TPM's counter as [Open] does, and changes nothing. counter may be nil:
 // then the epoch may have no seals. Errors: *[SealError], [ErrNoCounter], [ErrNotSealed], or what does not read.
 func CheckSeals(ctx context.Context, r *reader.Reader, epoch int, counter Counter) error {
-	_, err := judgeSeals(ctx, r, epoch, counter)
+	s, err := lookAtSeals(ctx, r, epoch, counter)
+	if err != nil {
+		return err
+	}
+	_, err = s.judge()
 	return err
 }
 
-// judgeSeals is the one switch over what the last stop can have left. It returns the value of a seal that is to be finished, or 0.
-func judgeSeals(ctx context.Context, r *reader.Reader, epoch int, counter Counter) (unfinished uint64, err error) {
+// sealed is where the last stop left ledger and counter. Every field is a fact; what it means, judge says.
+type sealed struct {
+	counted bool   // the station has a counter
+	value   uint64 // where it stands
+	found   bool   // the epoch has a seal
+	nv      uint64 // what the last one stands for
+	open    bool   // it is the last entry, without the TPM's word for it
+}
+
+func lookAtSeals(ctx context.Context, r *reader.Reader, epoch int, counter Counter) (s sealed, err error) {
 	last, found, err := r.LastSeal(ctx, epoch)
-	switch {
-	case err != nil:
-		return 0, err
-	case counter == nil && !found:
-		return 0, nil // a ledger without seals: its home has no counter
-	case counter == nil:
-		return 0, ErrNoCounter
-	case !found:
-		return 0, ErrNotSealed
-	}
-	value, err := counter.Read(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ledger: read the TPM's counter: %w", err)
+		return s, err
 	}
 	size, err := r.Size(ctx, epoch)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
-	nv := uint64(last.Body.NV)
-	open := last.Seq == size && last.Body.Attest == "" // the seal is the last entry, without the TPM's word for it
+	s = sealed{counted: counter != nil, found: found, nv: uint64(last.Body.NV), open: last.Seq == size && last.Body.Attest == ""}
+	if s.counted && s.found {
+		if s.value, err = counter.Read(ctx); err != nil {
+			return s, fmt.Errorf("ledger: read the TPM's counter: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// judge is the one switch over what the last stop can have left of a seal; TestEveryStop has a row for each case.
+// It returns the value of a seal that is to be finished before anything else is written, or 0.
+func (s sealed) judge() (unfinished uint64, err error) {
 	switch {
-	case value == nv && !open:
+	case !s.counted && !s.found: // its home has no counter
 		return 0, nil
-	case value == nv, value+1 == nv && open:
-		return nv, nil // finished before anything else is written
-	case value > nv:
-		return 0, &SealError{nv, value, fmt.Sprintf("this is an older copy of the ledger, or its end was cut off: %d seals are missing", value-nv)}
-	case open:
-		return 0, &SealError{nv, value, "the counter is behind: the TPM was cleared, or a copy of a software TPM was put back"}
+	case !s.counted:
+		return 0, ErrNoCounter
+	case !s.found:
+		return 0, ErrNotSealed
+	case s.value == s.nv && !s.open: // nothing was under way
+		return 0, nil
+	case s.value == s.nv: // incremented, and the TPM's word for it not recorded
+		return s.nv, nil
+	case s.value+1 == s.nv && s.open: // recorded, and not incremented
+		return s.nv, nil
+	case s.value > s.nv:
+		return 0, &SealError{s.nv, s.value, fmt.Sprintf("this is an older copy of the ledger, or its end was cut off: %d seals are missing", s.value-s.nv)}
+	case s.open:
+		return 0, &SealError{s.nv, s.value, "the counter is behind: the TPM was cleared, or a copy of a software TPM was put back"}
 	}
-	return 0, &SealError{nv, value, "the counter is behind what was recorded after it: the TPM was cleared, or a copy of a software TPM was put back"}
+	return 0, &SealError{s.nv, s.value, "the counter is behind what was recorded after it: the TPM was cleared, or a copy of a software TPM was put back"}
 }

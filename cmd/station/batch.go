@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,7 @@ func newBatch(g *globals) *cobra.Command {
 	c.Flags().IntVar(&f.count, "count", 0, "how many boards to start at most, 0: all")
 	c.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
 	c.Flags().IntVar(&f.jobs, "jobs", 0, "how many boards at a time, 0: all")
-	c.Flags().StringVar(&f.order, "order", "", "the work order's name, for the record")
+	c.Flags().StringVar(&f.order, "order", "", "the work order to build for: its name, or its file")
 	return c
 }
 
@@ -48,15 +47,20 @@ func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 			return usage(fmt.Errorf("--port %s is given twice", name), "name each port once")
 		}
 	}
+	work, err := g.orderNow(f.order)
+	if err != nil {
+		return err
+	}
 	b, err := openBench(ctx, g)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	units, err := b.loadUnits(ctx, f.units)
+	cfg, err := b.work(ctx, work, f.units)
 	if err != nil {
 		return err
 	}
+	cfg.Jobs = f.jobs
 	ports, err := g.ports().List()
 	if err != nil {
 		return unfit(err, "the system's list of devices must be readable")
@@ -71,13 +75,46 @@ func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 	if f.count > 0 && f.count < len(boards) {
 		boards = boards[:f.count]
 	}
-	return runBatch(ctx, c, g, b, boards, provision.Config{Jobs: f.jobs, Order: f.order, Units: units})
+	if work != nil {
+		if boards, err = b.wanted(ctx, work, boards); err != nil {
+			return err
+		}
+	}
+	return runBatch(ctx, c, g, b, boards, cfg)
+}
+
+// work is what a batch or a window builds first: an order or none, and a list of
+// units.
+func (b *bench) work(ctx context.Context, f *orderFile, list string) (cfg provision.Config, err error) {
+	if f == nil {
+		cfg.Units, err = b.loadUnits(ctx, list)
+		return cfg, err
+	}
+	if list != "" {
+		return cfg, usage(fmt.Errorf("order %s gives serials by %s", f.Name(), f.Serial()), "leave --units out")
+	}
+	cfg.Order = f.Order
+	cfg.Units, err = b.takeOrder(ctx, f)
+	return cfg, err
+}
+
+// wanted are no more boards than the order still wants.
+func (b *bench) wanted(ctx context.Context, f *orderFile, boards []seen) ([]seen, error) {
+	done, err := b.reader.UnitsOf(ctx, f.Name())
+	if err != nil {
+		return nil, unfit(err, "see: station ledger verify")
+	}
+	left := f.Quantity() - done
+	if left <= 0 {
+		return nil, usage(fmt.Errorf("order %s is complete: %d of %d units", f.Name(), done, f.Quantity()), "take the next order, and close this one: station order close "+f.Name())
+	}
+	return boards[:min(left, len(boards))], nil
 }
 
 // runBatch provisions every board once and reports.
 func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, boards []seen, cfg provision.Config) error {
-	if b.product.SerialSource() == provision.SerialScan && cfg.Units == nil {
-		return usage(errors.New("this product's serials are scanned"), "give a list with --units, or use the window")
+	if provision.SerialSource(b.product, cfg.Order) == provision.SerialScan && cfg.Units == nil {
+		return usage(errors.New("the serials are scanned here"), "give a list with --units, or use the window")
 	}
 	seats := newSeats(b.home.cfg.bound(), 0)
 	numbers := seats.seatAll(boards)
@@ -114,16 +151,21 @@ func (b *bench) loadUnits(ctx context.Context, path string) (*provision.Units, e
 	if path == "" {
 		return nil, nil
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := readUnits(path)
 	if err != nil {
 		return nil, usage(err, "name a readable CSV file with --units")
 	}
 	u, err := provision.LoadUnits(path, raw)
-	if err == nil {
-		err = u.Fits(b.profile)
-	}
 	if err != nil {
 		return nil, usage(err, "mend the list; nothing was provisioned")
+	}
+	return u, b.fitUnits(ctx, u)
+}
+
+// fitUnits holds a list against profile and ledger.
+func (b *bench) fitUnits(ctx context.Context, u *provision.Units) error {
+	if err := u.Fits(b.profile); err != nil {
+		return usage(err, "mend the list; nothing was provisioned")
 	}
 	var failed error
 	u.Taken(func(serial string) (string, bool) {
@@ -137,9 +179,9 @@ func (b *bench) loadUnits(ctx context.Context, path string) (*provision.Units, e
 		return "", false
 	})
 	if failed != nil {
-		return nil, unfit(failed, "see: station ledger verify")
+		return unfit(failed, "see: station ledger verify")
 	}
-	return u, nil
+	return nil
 }
 
 // onThisBench refuses a list with slots that the bench does not have: their

@@ -155,7 +155,7 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 			b.Close()
 		}
 	}()
-	if b.product, err = b.loadProduct(b.home.cfg.Product); err != nil {
+	if b.product, err = b.loadProduct(cmp.Or(g.product, b.home.cfg.Product)); err != nil {
 		return nil, err
 	}
 	if b.profile, err = loadProfile(b.home, b.product.Profile()); err != nil {

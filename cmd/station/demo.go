@@ -19,6 +19,7 @@ import (
 	"provisioning.example/station/internal/audit/ceremony"
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/order"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
@@ -221,7 +222,7 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 	for range boards {
 		ports = append(ports, seen{name: fmt.Sprintf("virtual:%d", len(ports)+1)})
 	}
-	cfg := provision.Config{Demo: true, Order: "DEMO", Open: func(_ context.Context, name string) (smp.Stream, error) {
+	cfg := provision.Config{Demo: true, Order: order.Unlimited("DEMO", "demo"), Open: func(_ context.Context, name string) (smp.Stream, error) {
 		v := boards[name]
 		if v == nil {
 			return nil, fmt.Errorf("there is no board at %s", name)

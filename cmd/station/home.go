@@ -33,6 +33,10 @@ type homeConfig struct {
 	// ReworkBench is the file with the second key that may unlock boards, PEM; "": none.
 	ReworkBench string `toml:"rework_bench,omitempty"`
 
+	// OrderKey is the file with the key that orders are signed under, PEM; "":
+	// orders are taken as they are written.
+	OrderKey string `toml:"order_key,omitempty"`
+
 	Keys homeKeys `toml:"keys"`
 
 	// Bench binds slots to USB locations: slot number -> location.

@@ -26,6 +26,7 @@ type globals struct {
 	yes      bool
 	pin      secretFlags
 	bus      port.Bus
+	product  string      // the order's, "" for the home's own
 	accept   *acceptance // of what the clock shows
 
 	operatorPIN secretFlags
@@ -71,7 +72,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	}
 	addWindow(root, g)
 	root.AddCommand(
-		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g),
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g), newOrder(g),
 		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newHandover(g), newVersion(g), newPlantCommand(g),
 	)
 	return root

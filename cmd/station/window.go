@@ -27,6 +27,7 @@ type windowFlags struct {
 	describe bool
 	ports    []string
 	units    string
+	order    string
 }
 
 // addWindow makes the command without a name open the window.
@@ -37,8 +38,13 @@ func addWindow(root *cobra.Command, g *globals) {
 	root.Flags().BoolVar(&f.describe, "describe", false, "write a JSON line about the window to standard error at each change")
 	root.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
 	root.Flags().StringVar(&f.units, "units", "", "CSV list of units: serial, and uid, slot or any profile variable")
+	root.Flags().StringVar(&f.order, "order", "", "the work order to build for: its name, or its file")
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		if err := displayFit(f.theme); err != nil {
+			return err
+		}
+		work, err := g.orderNow(f.order)
+		if err != nil {
 			return err
 		}
 		b, err := openBench(c.Context(), g)
@@ -46,12 +52,12 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		defer b.Close()
-		units, err := b.loadUnits(c.Context(), f.units)
+		cfg, err := b.work(c.Context(), work, f.units)
 		if err != nil {
 			return err
 		}
-		cfg := provision.Config{Slots: max(b.home.cfg.Slots, len(f.ports)), Units: units}
-		if err := onThisBench(units, cfg.Slots); err != nil {
+		cfg.Slots = max(b.home.cfg.Slots, len(f.ports))
+		if err := onThisBench(cfg.Units, cfg.Slots); err != nil {
 			return err
 		}
 		return openWindow(c.Context(), b, f, cfg, g.lookout(f.ports, b.product))

@@ -184,3 +184,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestExample: the commented example is what the parser takes.
+func TestExample(t *testing.T) {
+	o, err := order.Load("../../testdata/order.toml", nil)
+	if err != nil || o.Quantity() != 500 || o.Numbers().Len() != 600 {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

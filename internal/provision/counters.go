@@ -45,17 +45,9 @@ func (st *Station) recount(ctx context.Context) {
 		st.cfg.Log.Warn("counters are not up to date", "err", err)
 		return
 	}
-	done := 0
-	if st.cfg.Order != "" {
-		of, err := st.cfg.Reader.Counts(ctx, time.Time{}, st.cfg.Order)
-		if err != nil {
-			st.cfg.Log.Warn("the order's counter is not up to date", "err", err)
-		}
-		done = of.Passed
-	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.counted.Before(now) {
-		st.counters, st.done, st.counted = c, done, now
+		st.counters, st.counted = c, now
 	}
 }

@@ -44,6 +44,8 @@ var catalogue = []Fault{
 	{"F-CONNECT-21", "CONNECT", "This serial belongs to a unit of another station.", "Scan the board's own label, or give it to QA.", RejectUnit, nil},
 	{"F-CONNECT-22", "CONNECT", "The board has no room for the product's anchors.", "Call the line's engineer: product and board differ.", RejectUnit, nil},
 	{"F-CONNECT-23", "CONNECT", "The rework of this board was not finished.", "Give it to rework once more.", RejectUnit, nil},
+	{"F-CONNECT-24", "CONNECT", "The order has no serial number left.", "Call the line's engineer: the order's range is used up.", StopStation, nil},
+	{"F-CONNECT-25", "CONNECT", "This serial is not one of the order's.", "Scan a label of this order.", RejectUnit, nil},
 	{"F-FLASH-01", "FLASH", "The board takes no firmware images.", "Put a boot loader and firmware on that do.", RejectUnit, nil},
 	{"F-FLASH-02", "FLASH", "The board is locked with other firmware.", "Give it to rework.", RejectUnit, nil},
 	{"F-FLASH-03", "FLASH", "The firmware image is for another board.", "Take the board away, or choose its product.", RejectUnit, nil},

@@ -17,18 +17,20 @@ import (
 
 // history is what the ledger knows of one unit, folded from its entries.
 type history struct {
-	serial   string       // of the live key, "" when there is none
-	key      *record.Body // the live key
-	issuing  *record.Body // its last TBS on record
-	issued   *record.Body // its live certificate
-	proven   *record.Body // that the key was proven and rehearsed with that certificate
-	at       int64        // the place of issued in the ledger
-	revoked  bool         // the live key's certificate was revoked, and not to make room for another key
-	passed   bool
-	scrapped bool
-	attempts int
-	last     *record.Body // the last certificate the board ever got, live or not
-	reworked string       // SPKI of the key that a rework took, until the board makes another
+	serial    string       // of the live key, "" when there is none
+	key       *record.Body // the live key
+	issuing   *record.Body // its last TBS on record
+	issued    *record.Body // its live certificate
+	proven    *record.Body // that the key was proven and rehearsed with that certificate
+	at        int64        // the place of issued in the ledger
+	revoked   bool         // the live key's certificate was revoked, and not to make room for another key
+	passed    bool
+	scrapped  bool
+	attempts  int
+	given     string       // the last serial on record for the board
+	passedFor string       // the order of the last pass
+	last      *record.Body // the last certificate the board ever got, live or not
+	reworked  string       // SPKI of the key that a rework took, until the board makes another
 }
 
 // history reads a unit's history over all epochs.
@@ -49,6 +51,9 @@ func (st *Station) history(ctx context.Context, model, uid string) (history, err
 
 // add folds one entry, in ledger order.
 func (h *history) add(b record.Body) {
+	if b.Serial != "" {
+		h.given = b.Serial
+	}
 	switch b.Kind {
 	case record.KindBegun:
 		h.attempts++
@@ -68,9 +73,11 @@ func (h *history) add(b record.Body) {
 			h.issuing, h.issued, h.proven, h.revoked = nil, nil, nil, true
 		}
 	case record.KindEnd:
-		h.passed = h.passed || b.Outcome == record.Passed
+		if b.Outcome == record.Passed {
+			h.passed, h.passedFor = true, b.Order
+		}
 	case record.KindRework:
-		*h = history{attempts: h.attempts, last: h.last, reworked: b.SPKI}
+		*h = history{attempts: h.attempts, given: h.given, last: h.last, reworked: b.SPKI}
 	case record.KindScrap:
 		h.scrapped = true
 	}
@@ -134,10 +141,10 @@ func (r *run) unsigned() bool {
 	return err == nil && time.Since(at) < tbsLife && i.ProfileDigest == hexOf(d[:]) && i.IssuerKey == r.st.cfg.Issuer.KeyID()
 }
 
-// chooseSerial settles the unit's serial: scanned or listed, else the one on
-// record for the board's key, else the board's ID. Once a certificate with a
+// chooseSerial settles the unit's serial: scanned, listed or counted, else the
+// one on record for the board's key, else the board's ID. Once a certificate with a
 // serial is on record, or about to be, another one is refused.
-func (r *run) chooseSerial() error {
+func (r *run) chooseSerial(ctx context.Context) error {
 	fixed := r.keep && r.history.toBeSigned()
 	if fixed {
 		if r.serial != "" && r.serial != r.history.serial {
@@ -145,12 +152,21 @@ func (r *run) chooseSerial() error {
 		}
 		r.serial = r.history.serial
 	}
-	if r.st.cfg.Units != nil {
-		row, err := r.st.cfg.Units.take(r.slot, r.uid(), r.serial)
+	switch {
+	case r.work.units != nil:
+		row, err := r.work.units.take(r.slot, r.uid(), r.serial)
 		if err != nil {
 			return &fault{"F-CONNECT-15", err}
 		}
 		r.serial, r.vars = row.Serial, row.Vars
+	case fixed:
+	case r.work.source == SerialRange:
+		var err error
+		if r.serial, err = r.nextNumber(ctx); err != nil {
+			return err
+		}
+	case r.work.order != nil && r.serial != "" && !r.work.order.Accepts(r.serial):
+		return &fault{"F-CONNECT-25", fmt.Errorf("%q is no label of order %s, which wants %s", r.serial, r.work.name(), r.work.order.Pattern())}
 	}
 	if r.serial == "" {
 		r.serial = r.uid()

@@ -90,7 +90,7 @@ func (r *run) connect(ctx context.Context) error {
 	if err := r.plan(); err != nil {
 		return err
 	}
-	if err := r.chooseSerial(); err != nil {
+	if err := r.chooseSerial(ctx); err != nil {
 		return err
 	}
 	if err := r.notElsewhere(filter.Serial, r.serial, "F-CONNECT-21"); err != nil {

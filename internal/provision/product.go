@@ -61,9 +61,10 @@ const maxAnchors = 8192
 
 // The serial sources of a product.
 const (
-	SerialUID  = "uid"  // the board's ID in hex
-	SerialScan = "scan" // the technician scans the label
-	SerialList = "list" // a row of the --units file
+	SerialUID   = "uid"   // the board's ID in hex
+	SerialScan  = "scan"  // the technician scans the label
+	SerialList  = "list"  // a row of the --units file, or of an order's manifest
+	SerialRange = "range" // the next number of an order; no product has it
 )
 
 var (
@@ -222,6 +223,9 @@ func (p *Product) Profile() string { return p.cfg.Profile }
 
 // Algorithm is the kind of key that the product's boards make.
 func (p *Product) Algorithm() string { return p.cfg.Algorithm }
+
+// Digest is the SHA-256 of the product's file, in hex.
+func (p *Product) Digest() string { return hexOf(p.digest[:]) }
 
 // Model is what the product's boards report as their model.
 func (p *Product) Model() string { return p.cfg.Model }

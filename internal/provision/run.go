@@ -37,6 +37,7 @@ type run struct {
 	relinks int
 	retries int // of clients that were replaced after a lost link
 
+	work    *work
 	serial  string // given by a scan or a list, chosen in connect
 	vars    map[string]string
 	history history

@@ -23,6 +23,9 @@ func (st *Station) Scan(label string) (int, error) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if o := st.work.order; o != nil && !o.Accepts(label) {
+		return 0, fmt.Errorf("%s is no label of order %s, which wants %s", label, o.Name(), o.Pattern())
+	}
 	var first *slot
 	for _, s := range st.slots {
 		if s.scanned == label && s.view.State != Pass && s.view.State != Fail {

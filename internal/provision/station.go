@@ -26,6 +26,7 @@ import (
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/order"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/smp"
 )
@@ -42,12 +43,11 @@ type Config struct {
 
 	Operator     string // who is at the bench
 	Role         string
-	Software     string // name and version, on every entry
-	ConfigDigest string // SHA-256 in hex of the station's configuration
-	Order        string
-	Quantity     int           // units the order wants, 0: no limit
+	Software     string        // name and version, on every entry
+	ConfigDigest string        // SHA-256 in hex of the station's configuration
+	Order        *order.Order  // what is built first, see [Station.Take]; nil: no order
 	ReworkKeys   []byte        // DER SubjectPublicKeyInfo of one or two rework keys, concatenated; nil: boards are locked for good
-	Units        *Units        // serials given by a list, nil: none
+	Units        *Units        // serials given by a list, for the order or without one; nil: none
 	Elsewhere    []*filter.Set // what other stations have used
 
 	Slots     int // places on the bench
@@ -103,8 +103,9 @@ type Station struct {
 	slots    []*slot
 	live     map[string]*run // boards that a run holds, by its key
 	brought  map[string]*run // names and random numbers that a run brought
+	work     *work
 	counters Counters
-	done     int       // of the order
+	done     int       // units of the order that passed
 	counted  time.Time // when the counters were read
 	stopped  *Fault
 	closing  bool
@@ -114,6 +115,7 @@ type slot struct {
 	view    SlotView
 	present bool
 	scanned string
+	work    *work // of the run that goes on
 	started time.Time
 	cancel  context.CancelFunc
 }
@@ -125,8 +127,9 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(), wall: time.Now,
 		changed: make(chan struct{}, 1), live: map[string]*run{}, brought: map[string]*run{}, quit: make(chan struct{}),
 	}
-	if cfg.Product.SerialSource() == SerialList && cfg.Units == nil {
-		return nil, errors.New("the product's serials come from a list of units, and none is given")
+	var err error
+	if st.work, err = newWork(cfg.Product, cfg.Order, cfg.Units); err != nil {
+		return nil, err
 	}
 	st.cfg.Jobs = cmp.Or(cfg.Jobs, cfg.Slots)
 	if cfg.Observe == nil {
@@ -144,6 +147,9 @@ func New(ctx context.Context, cfg Config) (*Station, error) {
 		return nil, err
 	}
 	if err := st.endDeadRuns(ctx); err != nil {
+		return nil, err
+	}
+	if st.done, err = st.unitsDone(ctx, st.work); err != nil {
 		return nil, err
 	}
 	st.recount(ctx)
@@ -228,13 +234,13 @@ func (st *Station) Detach(port string) {
 func (st *Station) settle(s *slot) {
 	s.view.State, s.view.Serial = Ready, s.scanned
 	s.view.Note = st.cfg.Product.Name()
-	if s.scanned == "" && st.cfg.Product.SerialSource() == SerialScan && st.cfg.Units == nil {
+	if s.scanned == "" && st.work.source == SerialScan {
 		s.view.State, s.view.Note = Scan, "Board found. Scan its label."
 	}
 }
 
-// Provision starts runs on the given slots, or on every READY one, and
-// returns how many were started. It never blocks.
+// Provision starts runs on the given slots, or on every READY one, but no more
+// than the order wants, and returns how many were started. It never blocks.
 func (st *Station) Provision(numbers ...int) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -243,7 +249,7 @@ func (st *Station) Provision(numbers ...int) int {
 	}
 	n := 0
 	for _, s := range st.slots {
-		if s.view.State == Ready && (len(numbers) == 0 || slices.Contains(numbers, s.view.Slot)) {
+		if s.view.State == Ready && (len(numbers) == 0 || slices.Contains(numbers, s.view.Slot)) && st.places() > 0 {
 			st.start(s, n)
 			n++
 		}
@@ -266,6 +272,9 @@ func (st *Station) Retry(number int) error {
 	st.stopped = nil // a person asked: the next run shows whether it is mended
 	if !st.mayStart() {
 		return errors.New("the station is closing")
+	}
+	if st.places() == 0 {
+		return fmt.Errorf("order %s is complete with its %d units", st.work.name(), st.work.quantity())
 	}
 	st.start(s, 0)
 	return nil
@@ -297,7 +306,8 @@ func turn(ctx context.Context, n int) {
 func (st *Station) start(s *slot, n int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRun(st, s.view.Slot, s.view.Port, s.view.USB, s.scanned)
-	s.cancel, s.started = cancel, time.Now()
+	r.work = st.work
+	s.cancel, s.started, s.work = cancel, time.Now(), st.work
 	s.view = SlotView{
 		Slot: s.view.Slot, Port: s.view.Port, USB: s.view.USB, State: Busy,
 		Serial: s.scanned, Step: -1, Note: "Waiting for its turn",

@@ -20,6 +20,7 @@ import (
 // Values that one run at a time may bring, in Station.brought.
 const (
 	broughtName   = "name "   // common name
+	broughtSerial = "serial " // number of an order's range
 	broughtRandom = "random " // r of a request's signature
 )
 

@@ -22,7 +22,7 @@ func (r *run) body(kind string) record.Body {
 	c := r.st.cfg
 	b := record.Body{
 		Kind: kind, Run: r.id, Serial: r.serial, UID: r.uid(), Model: record.Plain(r.info.Model, 64),
-		Slot: r.slot, Port: r.port, USB: r.usb, Order: c.Order, Attempt: r.attempt,
+		Slot: r.slot, Port: r.port, USB: r.usb, Order: r.work.name(), Attempt: r.attempt,
 		Product: c.Product.Name(), ProductDigest: hexOf(c.Product.digest[:]),
 		Profile: c.Profile.Name(), ConfigDigest: c.ConfigDigest,
 		Hardware: record.Plain(r.info.HW, 64), FirmwareVersion: record.Plain(r.info.FW, 64),
@@ -203,15 +203,4 @@ func digestHex(b []byte) string {
 	}
 	d := sha256.Sum256(b)
 	return hexOf(d[:])
-}
-
-// cut shortens s to at most n bytes at a character's edge.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

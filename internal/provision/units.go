@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/order"
 )
 
 // UnitRow is one row of a list of units.
@@ -36,23 +37,14 @@ type Units struct {
 	rows []*UnitRow
 }
 
-// serialPattern is what a serial may look like: it ends up in certificates,
-// labels and spreadsheets, so nothing that a cell would take for a formula
-// and nothing that does not print.
-var serialPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,63}$`)
-
 // CheckSerial refuses a serial that may not be given to a unit; the error is a
 // sentence.
-func CheckSerial(s string) error {
-	if !serialPattern.MatchString(s) || strings.HasSuffix(s, " ") {
-		return fmt.Errorf("%q is no serial: 1 to 64 letters, digits or . _ : / - are allowed", cut(s, 80))
-	}
-	return nil
-}
+func CheckSerial(s string) error { return order.CheckSerial(s) }
 
 const (
 	maxUnitRows = 1_000_000
-	maxUnitFile = 128 << 20
+	// MaxUnitFile bounds a list of units, in bytes.
+	MaxUnitFile = 128 << 20
 )
 
 var varPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
@@ -61,8 +53,8 @@ var varPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 // uid and slot are known, every other column is a variable of the profile.
 // Mistakes name file and line.
 func LoadUnits(path string, raw []byte) (*Units, error) {
-	if len(raw) > maxUnitFile {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d are read", path, len(raw), maxUnitFile)
+	if len(raw) > MaxUnitFile {
+		return nil, fmt.Errorf("%s: %d bytes, at most %d are read", path, len(raw), MaxUnitFile)
 	}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
 	head, err := r.Read()

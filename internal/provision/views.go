@@ -28,7 +28,7 @@ func (st *Station) signal() {
 func (st *Station) Snapshot() Snapshot {
 	c := st.cfg
 	snap := Snapshot{
-		Product: c.Product.Name(), Order: c.Order, Quantity: c.Quantity,
+		Product:  c.Product.Name(),
 		Operator: c.Operator, Role: c.Role, Simulated: c.Simulated, Demo: c.Demo,
 	}
 	if c.Health != nil {
@@ -38,6 +38,7 @@ func (st *Station) Snapshot() Snapshot {
 	defer st.mu.Unlock()
 	now := time.Now()
 	snap.Counters, snap.Stopped, snap.Done = st.counters, st.stopped, st.done
+	snap.Order, snap.Quantity = st.work.name(), st.work.quantity()
 	for _, s := range st.slots {
 		v := s.view
 		if v.State == Busy {
@@ -51,6 +52,7 @@ func (st *Station) Snapshot() Snapshot {
 		}
 		snap.Slots = append(snap.Slots, v)
 	}
+	snap.Ready = min(snap.Ready, st.places())
 	return snap
 }
 
@@ -81,6 +83,9 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 	v.Attempt = r.attempt
 	v.State, v.Step = Pass, len(procedure())
 	v.Note = entryNote(seq)
+	if failed == nil {
+		st.countPass(r)
+	}
 	step := ""
 	if failed != nil {
 		v.State, v.Note, step = Fail, failed.Sentence, failed.Step

@@ -20,6 +20,7 @@ import (
 	"provisioning.example/station/internal/issuer"
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/order"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/smp"
@@ -50,6 +51,7 @@ type world struct {
 	profile   *issuer.Profile // nil: mtls
 	jobs      int
 	rework    []byte // the rework object that boards are given
+	order     *order.Order
 	fit       func() error
 	watch     func(provision.SlotView) // sees every change of a slot
 	opened    []*provision.Station
@@ -113,7 +115,7 @@ func (w *world) tryOpen() error {
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
 		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: w.profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere, ReworkKeys: w.rework,
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere, ReworkKeys: w.rework, Order: w.order,
 		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
 			if w.watch != nil {

@@ -192,9 +192,6 @@ var commandActions = map[string]operator.Action{
 	"station order import":    operator.Set,
 	"station order close":     operator.Set,
 	"station order export":    operator.Export,
-	"station order import":    operator.Set,
-	"station order close":     operator.Set,
-	"station order export":    operator.Export,
 	"station slots":           operator.Set,
 	"station label print":     operator.Provision,
 }

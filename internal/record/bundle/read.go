@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"iter"
 	"os"
@@ -34,6 +35,7 @@ type Bundle struct {
 	file    *os.File
 	digest  string // of the manifest
 	members map[string]*io.SectionReader
+	sums    map[string]uint32 // of each member, as the archive's directory has it
 }
 
 // Is says whether a file is an archive that begins or is made as a bundle is, whole or damaged. So is a unit's file (package dossier),
@@ -64,7 +66,7 @@ func Open(ctx context.Context, path string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{file: f, members: map[string]*io.SectionReader{}}
+	b := &Bundle{file: f, members: map[string]*io.SectionReader{}, sums: map[string]uint32{}}
 	if err := b.open(ctx); err != nil {
 		f.Close() //nolint:errcheck // the first error counts
 		return nil, err
@@ -96,7 +98,30 @@ func (b *Bundle) open(ctx context.Context) error {
 	if err == nil && !whole {
 		err = &DamageError{What: "its bytes are not those that were written, or it is not a bundle"}
 	}
+	if d := (*DamageError)(nil); !whole && errors.As(err, &d) && d.Record == "" {
+		return b.located(ctx, d)
+	}
 	return err
+}
+
+// located is the damage with the member that it is in. Two members that do not belong together could both be it; the archive's own checksums,
+// which prove nothing, tell which of them was hit.
+func (b *Bundle) located(ctx context.Context, d *DamageError) error {
+	hit := d
+	for name, m := range b.members {
+		sum := crc32.NewIEEE()
+		if _, err := io.Copy(sum, io.NewSectionReader(reading{ctx, m}, 0, m.Size())); err != nil {
+			return err
+		}
+		switch {
+		case sum.Sum32() == b.sums[name]:
+		case name == d.File:
+			return d
+		default:
+			hit = &DamageError{File: name, What: "its bytes are not those that were written"}
+		}
+	}
+	return hit
 }
 
 // trailer compares the archive's comment with the bytes before it.
@@ -136,6 +161,7 @@ func (b *Bundle) list(size int64) error {
 			return &DamageError{File: f.Name, What: "it is longer than what the bundle has left for it"}
 		}
 		room -= f.UncompressedSize64
+		b.sums[f.Name] = f.CRC32
 		b.members[f.Name] = io.NewSectionReader(b.file, at, int64(f.UncompressedSize64))
 	}
 	return nil

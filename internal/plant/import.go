@@ -47,7 +47,7 @@ type Result struct {
 	Points  int64  `json:"checkpoints_added"`
 	Known   bool   `json:"known"` // this very file was imported before
 
-	// How long it took to judge the bundle, and to merge it.
+	// How long it took to judge the bundle, while its contents were staged, and to merge it after that.
 	Judging time.Duration `json:"judging_ns"`
 	Merging time.Duration `json:"merging_ns"`
 
@@ -107,16 +107,17 @@ func (p *Plant) take(ctx context.Context, path string, anchors Anchors, r *Resul
 	}
 	defer b.Close()
 	r.Station, r.Entries = b.Manifest.Station, b.Manifest.Entries()
-	report, err := judge(ctx, b, anchors)
-	if err != nil {
-		return err
-	}
-	r.Verdict, r.Log = report.Verdict(), report.Origins[len(report.Origins)-1]
-	r.Judging = time.Since(began)
 	defer func() { r.Merging = time.Since(began) - r.Judging }()
 	return p.write(ctx, func(tx pgx.Tx) error {
 		m := &merge{ctx: ctx, tx: tx, bundle: b, result: r}
-		return m.run(report.Origins)
+		return m.judged(func() error {
+			defer func() { r.Judging = time.Since(began) }()
+			report, err := judge(ctx, b, anchors)
+			if err == nil {
+				r.Verdict, r.Log = report.Verdict(), report.Origins[len(report.Origins)-1]
+			}
+			return err
+		})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,6 +29,16 @@ type merge struct {
 
 	next  func() (record.Entry, error, bool) // of the bundle, all epochs
 	ahead *record.Entry                      // read and not used yet
+
+	refused atomic.Bool // by the judge
+	logs    []mergedLog
+}
+
+// mergedLog is one log of the bundle that was held against the plant.
+type mergedLog struct {
+	origin string
+	at     bundle.Epoch
+	proven int64
 }
 
 const staging = `
@@ -36,33 +47,53 @@ CREATE TEMP TABLE staging_checkpoint (origin text, size bigint, note text) ON CO
 CREATE TEMP TABLE staging_digest (sha256 bytea) ON COMMIT DROP;
 CREATE TEMP TABLE staging_blob (sha256 bytea, bytes bytea) ON COMMIT DROP;`
 
-func (m *merge) run(origins []string) error {
-	sum, err := hex.DecodeString(m.result.Digest)
+// judged stages the bundle while it is being judged, and merges it if the verdict is good: nothing but what is staged is written
+// before that, and all of it in a transaction that ends with a bad one.
+func (m *merge) judged(judge func() error) error {
+	verdict := make(chan error, 1)
+	go func() {
+		err := judge()
+		m.refused.Store(err != nil)
+		verdict <- err
+	}()
+	err := m.stage()
+	// What is wrong with the bundle itself counts before what it contradicts.
+	if bad := <-verdict; bad != nil {
+		return bad
+	}
 	if err != nil {
 		return err
 	}
+	return m.insert()
+}
+
+// errRefused ends the staging of a bundle that is not valid.
+var errRefused = errors.New("the bundle was refused meanwhile")
+
+// going is an error as soon as the bundle was refused.
+func (m *merge) going() error {
+	if m.refused.Load() {
+		return errRefused
+	}
+	return nil
+}
+
+// stage compares the bundle with what is there of its logs, and copies what is new beside the plant's tables. The logs are named as
+// the manifest has it; that they are so, the judge finds out.
+func (m *merge) stage() error {
 	if _, err := m.tx.Exec(m.ctx, staging); err != nil {
 		return err
 	}
 	next, stop := pull(m.bundle.Raw(m.ctx, 0, 0))
 	defer stop()
 	m.next = next
-	for i, at := range m.bundle.Manifest.Epochs {
-		if err := m.epoch(at, origins[i]); err != nil {
+	for _, at := range m.bundle.Manifest.Epochs {
+		origin := record.Origin{Station: m.bundle.Manifest.Station, Epoch: at.Epoch}
+		if err := m.epoch(at, origin.String()); err != nil {
 			return err
 		}
 	}
-	if err := m.insert(); err != nil {
-		return err
-	}
-	if err := m.blobs(); err != nil {
-		return err
-	}
-	b := m.bundle.Manifest
-	tag, err := m.tx.Exec(m.ctx, `INSERT INTO bundle (sha256, file, station, created, entries, added, imported)
-		VALUES ($1, $2, $3, $4, $5, $6, now()) ON CONFLICT DO NOTHING`, sum, m.result.File, b.Station, b.Created, b.Entries(), m.result.Added)
-	m.result.Known = err == nil && tag.RowsAffected() == 0
-	return err
+	return m.stageBlobs()
 }
 
 // epoch holds one log of the bundle against what is there of it, and stages
@@ -88,10 +119,8 @@ func (m *merge) epoch(at bundle.Epoch, origin string) error {
 	if err := l.checkpoints(); err != nil {
 		return err
 	}
-	_, err = m.tx.Exec(m.ctx, `INSERT INTO log (origin, station, epoch, size, proven) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (origin) DO UPDATE SET size = greatest(log.size, excluded.size), proven = greatest(log.proven, excluded.proven)`,
-		origin, m.bundle.Manifest.Station, at.Epoch, at.Entries, l.proven)
-	return err
+	m.logs = append(m.logs, mergedLog{origin, at, l.proven})
+	return nil
 }
 
 // entry is the bundle's next entry of an epoch, nil after its last.
@@ -121,13 +150,39 @@ func (m *merge) insert() error {
 	if tag.RowsAffected() != m.result.Added {
 		return fmt.Errorf("%w: %d of %d entries after the last import are there already", ErrChanged, m.result.Added-tag.RowsAffected(), m.result.Added)
 	}
-	tag, err = m.tx.Exec(m.ctx, `INSERT INTO checkpoint (origin, size, note) SELECT origin, size, note FROM staging_checkpoint ON CONFLICT DO NOTHING`)
+	if tag, err = m.tx.Exec(m.ctx, `INSERT INTO checkpoint (origin, size, note) SELECT origin, size, note FROM staging_checkpoint ON CONFLICT DO NOTHING`); err != nil {
+		return err
+	}
 	m.result.Points = tag.RowsAffected()
+	if tag, err = m.tx.Exec(m.ctx, `INSERT INTO blob (sha256, bytes) SELECT sha256, bytes FROM staging_blob ON CONFLICT DO NOTHING`); err != nil {
+		return err
+	}
+	m.result.Blobs = tag.RowsAffected()
+	return m.sign()
+}
+
+// sign says of the logs and the bundle that they were imported.
+func (m *merge) sign() error {
+	b := m.bundle.Manifest
+	for _, l := range m.logs {
+		if _, err := m.tx.Exec(m.ctx, `INSERT INTO log (origin, station, epoch, size, proven) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (origin) DO UPDATE SET size = greatest(log.size, excluded.size), proven = greatest(log.proven, excluded.proven)`,
+			l.origin, b.Station, l.at.Epoch, l.at.Entries, l.proven); err != nil {
+			return err
+		}
+	}
+	sum, err := hex.DecodeString(m.result.Digest)
+	if err != nil {
+		return err
+	}
+	tag, err := m.tx.Exec(m.ctx, `INSERT INTO bundle (sha256, file, station, created, entries, added, imported)
+		VALUES ($1, $2, $3, $4, $5, $6, now()) ON CONFLICT DO NOTHING`, sum, m.result.File, b.Station, b.Created, b.Entries(), m.result.Added)
+	m.result.Known = err == nil && tag.RowsAffected() == 0
 	return err
 }
 
-// blobs takes in what the plant does not have yet: a bundle brings all there ever were.
-func (m *merge) blobs() error {
+// stageBlobs copies what the plant does not have yet: a bundle brings all there ever were.
+func (m *merge) stageBlobs() error {
 	next, stop := pull(m.bundle.Digests(m.ctx))
 	defer stop()
 	_, err := m.tx.CopyFrom(m.ctx, pgx.Identifier{"staging_digest"}, []string{"sha256"}, pgx.CopyFromFunc(func() ([]any, error) {
@@ -152,15 +207,18 @@ func (m *merge) blobs() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return m.addBlobs(missing)
+	return m.copyBlobs(missing)
 }
 
-func (m *merge) addBlobs(missing map[[32]byte]bool) error {
+func (m *merge) copyBlobs(missing map[[32]byte]bool) error {
 	next, stop := pull(m.bundle.Blobs(m.ctx))
 	defer stop()
 	_, err := m.tx.CopyFrom(m.ctx, pgx.Identifier{"staging_blob"}, []string{"sha256", "bytes"}, pgx.CopyFromFunc(func() ([]any, error) {
 		for {
 			b, err, more := next()
+			if err == nil {
+				err = m.going()
+			}
 			if err != nil || !more {
 				return nil, err
 			}
@@ -173,11 +231,6 @@ func (m *merge) addBlobs(missing map[[32]byte]bool) error {
 	if errors.As(err, &damage) {
 		return &refusal{reason: Invalid, detail: damage.Error()}
 	}
-	if err != nil {
-		return err
-	}
-	tag, err := m.tx.Exec(m.ctx, `INSERT INTO blob (sha256, bytes) SELECT sha256, bytes FROM staging_blob ON CONFLICT DO NOTHING`)
-	m.result.Blobs = tag.RowsAffected()
 	return err
 }
 
@@ -272,6 +325,9 @@ func (l *merging) add() error {
 	var broken error // the server is told of it in other words
 	n, err := l.tx.CopyFrom(l.ctx, pgx.Identifier{"staging"}, []string{"origin", "seq", "body", "leaf"}, pgx.CopyFromFunc(func() ([]any, error) {
 		e, err := l.entry(l.at.Epoch)
+		if err == nil {
+			err = l.going()
+		}
 		if err == nil && e != nil {
 			l.tree.Add(e.Leaf)
 			err = l.consistent(e.Seq)

@@ -3,7 +3,7 @@
 // Package plant brings the ledgers of many stations together in PostgreSQL.
 //
 // It takes bundles, in any order and any number of times. A bundle is judged
-// by the plant's own root before anything of it is written; then its entries
+// by the plant's own root before anything of it is in the plant's tables; its entries
 // must contain everything of the same log that is there already, and every
 // checkpoint signed before. What fails is in quarantine: recorded with the
 // reason and, for a fork, with both checkpoints; nothing else of it is kept.

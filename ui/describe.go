@@ -4,6 +4,7 @@ package ui
 
 import (
 	"slices"
+	"strings"
 
 	"fyne.io/fyne/v2"
 
@@ -20,6 +21,19 @@ type description struct {
 	Counters describedCounters `json:"counters"`
 	Message  string            `json:"message,omitempty"` // what the scan field complains about
 	Stopped  string            `json:"stopped,omitempty"` // the code of the fault that stopped the line
+	Ledger   *describedLedger  `json:"ledger,omitempty"`  // the ledger screen, while it is shown
+}
+
+// describedLedger tells what the ledger screen shows.
+type describedLedger struct {
+	Rows    int      `json:"rows"`              // of the page
+	Status  string   `json:"status"`            // under the list
+	Filters []string `json:"filters"`           // what the search was taken for
+	Pane    string   `json:"pane"`              // title of what is beside the list
+	Note    string   `json:"note"`              // and the line under it
+	Page    string   `json:"page"`              // of it
+	Form    string   `json:"form,omitempty"`    // title of the form over the screen
+	Refused string   `json:"refused,omitempty"` // why the form was not taken
 }
 
 type describedButton struct {
@@ -90,6 +104,9 @@ func (u *UI) describe() *description {
 	if snap.Stopped != nil {
 		d.Stopped = snap.Stopped.Code
 	}
+	if u.screen == 1 {
+		d.Ledger = u.describeLedger()
+	}
 	free := u.prompt == nil
 	for _, b := range u.pressable() {
 		b.watched = u.threads.changed // who presses waits for the pointer to arrive
@@ -98,6 +115,27 @@ func (u *UI) describe() *description {
 		d.Buttons = append(d.Buttons, button)
 	}
 	d.Buttons = append(d.Buttons, describeButton(c, u.field(), "field", free))
+	if f, ok := u.prompt.(interface{ fields() []namedField }); ok {
+		for _, n := range f.fields() {
+			d.Buttons = append(d.Buttons, describeButton(c, n.field, n.name, true))
+		}
+	}
+	return d
+}
+
+func (u *UI) describeLedger() *describedLedger {
+	l := u.ledger
+	p := l.pane
+	d := &describedLedger{
+		Rows: len(l.entries), Status: l.status.full, Filters: []string{},
+		Pane: p.title.full, Note: p.note.full, Page: p.sheet.pages[p.shown].name,
+	}
+	for _, part := range l.taken.parts {
+		d.Filters = append(d.Filters, part.took.text)
+	}
+	if f, ok := u.prompt.(*form); ok {
+		d.Form, d.Refused = f.title.full, strings.Join(f.problem.text, " ")
+	}
 	return d
 }
 

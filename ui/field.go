@@ -3,7 +3,9 @@
 package ui
 
 import (
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -25,12 +27,17 @@ type field struct {
 	onKey      func(*fyne.KeyEvent) // keys that edit nothing
 	onShortcut func(shortcut fyne.Shortcut)
 	onBlur     func()
+	onFocus    func()      // nil: nobody asks
+	onEscape   func() bool // true: Escape was for something else than the text; nil: it never is
 
 	palette *palette
 	text    []rune
 	hint    string
 	problem string // shown in place of the hint until the next key
 	focused bool
+	fresh   bool // the next letter begins another text
+	secret  bool // what is written is not shown, not copied, and wiped when it is taken
+	fixed   bool // nothing can be written
 
 	plate *canvas.Rectangle
 	mark  *icon
@@ -53,7 +60,11 @@ func newField(p *palette, drawing string) *field {
 		caret: canvas.NewRectangle(p.fieldEdge),
 	}
 	f.words.keepEnd = true
-	f.mark.set(drawing, p.soft)
+	if drawing == "" {
+		f.mark.Hide()
+	} else {
+		f.mark.set(drawing, p.soft)
+	}
 	f.caret.Hide()
 	f.ExtendBaseWidget(f)
 	f.draw()
@@ -78,11 +89,26 @@ func (f *field) complain(problem string) {
 // clear empties the field.
 func (f *field) clear() { f.edit(nil) }
 
+// takeSecret gives away what was typed and leaves nothing of it in the field.
+// Who gets it wipes it.
+func (f *field) takeSecret() []byte {
+	out := make([]byte, 0, len(f.text)*utf8.UTFMax)
+	for _, r := range f.text {
+		out = utf8.AppendRune(out, r)
+	}
+	clear(f.text[:cap(f.text)])
+	f.edit(f.text[:0])
+	return out
+}
+
+// setText puts other text into the field.
+func (f *field) setText(text string) { f.edit([]rune(text)) }
+
 // content is what stands in the field.
 func (f *field) content() string { return string(f.text) }
 
 func (f *field) edit(text []rune) {
-	changed := string(text) != string(f.text)
+	changed := !slices.Equal(text, f.text)
 	f.text, f.problem = text, ""
 	f.draw()
 	if changed && f.onChange != nil {
@@ -108,6 +134,8 @@ func (f *field) draw() {
 	case f.problem != "":
 		f.words.keepEnd = false
 		f.words.set(f.problem, p.bad)
+	case f.secret && len(f.text) > 0:
+		f.words.set(strings.Repeat("•", len(f.text)), p.text)
 	case len(f.text) > 0:
 		f.words.keepEnd = true
 		f.words.set(string(f.text), p.text)
@@ -129,12 +157,15 @@ func (f *field) arrange(s fyne.Size) {
 	side := s.Height * 0.42
 	f.mark.place(16, (s.Height-side)/2, side)
 	left := 16 + side + 12
+	if !f.mark.Visible() {
+		left = 16
+	}
 	f.words.place(left, 0, s.Width-left-16, s.Height, s.Height*0.385)
 	f.placeCaret()
 }
 
 func (f *field) placeCaret() {
-	show(f.caret, f.focused)
+	show(f.caret, f.focused && !f.fixed)
 	x := f.words.Position().X - 4
 	if len(f.text) > 0 && f.problem == "" {
 		x += measure(f.words.Text.Text, f.words.TextSize, plain) + 5
@@ -144,7 +175,13 @@ func (f *field) placeCaret() {
 }
 
 // FocusGained implements fyne.Focusable.
-func (f *field) FocusGained() { f.focused = true; f.draw() }
+func (f *field) FocusGained() {
+	f.focused = true
+	f.draw()
+	if f.onFocus != nil {
+		f.onFocus()
+	}
+}
 
 // FocusLost implements fyne.Focusable.
 func (f *field) FocusLost() {
@@ -160,8 +197,14 @@ func (f *field) AcceptsTab() bool { return true }
 
 // TypedRune implements fyne.Focusable.
 func (f *field) TypedRune(r rune) {
-	if r < ' ' || r == 0x7f || len(f.text) >= maxLabel {
+	if f.fresh {
+		f.text, f.fresh = nil, false
+	}
+	if f.fixed || r < ' ' || r == 0x7f || len(f.text) >= maxLabel {
 		return
+	}
+	if f.secret && cap(f.text) < maxLabel {
+		f.text = append(make([]rune, 0, maxLabel), f.text...) // it never moves, so that all of it can be wiped
 	}
 	f.edit(append(f.text, r))
 }
@@ -172,9 +215,14 @@ func (f *field) TypedKey(key *fyne.KeyEvent) {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeyTab:
 		f.onSubmit(strings.TrimSpace(string(f.text)))
 	case fyne.KeyBackspace, fyne.KeyDelete:
+		if f.fresh = false; f.fixed {
+			return
+		}
 		f.edit(f.text[:max(len(f.text)-1, 0)])
 	case fyne.KeyEscape:
-		f.clear()
+		if f.onEscape == nil || !f.onEscape() {
+			f.clear()
+		}
 		f.onKey(key)
 	default:
 		f.onKey(key)
@@ -191,7 +239,9 @@ func (f *field) TypedShortcut(s fyne.Shortcut) {
 			f.TypedRune(r)
 		}
 	case *fyne.ShortcutCopy:
-		s.Clipboard.SetContent(string(f.text))
+		if !f.secret {
+			s.Clipboard.SetContent(string(f.text))
+		}
 	default:
 		f.onShortcut(s)
 	}

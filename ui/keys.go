@@ -13,7 +13,8 @@ import (
 //	Ctrl+R      retry every failed board a retry may help
 //	Alt+1, 2    line, ledger
 //	F11         full screen and back (not in a kiosk)
-//	PgUp, PgDn  newer and older entries, Home the newest
+//	F1 to F9, arrows, PgUp, PgDn, Home: see the ledger screen
+//	Ctrl+Up, Ctrl+Down scroll what is beside the ledger
 //	Esc         empty the field, or leave a panel as if nothing was asked
 //	Ctrl+Enter  over a panel: its strong button
 func (u *UI) keys() map[desktop.CustomShortcut]func() {
@@ -24,6 +25,8 @@ func (u *UI) keys() map[desktop.CustomShortcut]func() {
 		{KeyName: fyne.KeyR, Modifier: ctrl}:      u.retryAll,
 		{KeyName: fyne.Key1, Modifier: alt}:       func() { u.choose(0) },
 		{KeyName: fyne.Key2, Modifier: alt}:       func() { u.choose(1) },
+		{KeyName: fyne.KeyUp, Modifier: ctrl}:     func() { u.ledger.pane.scroll(-4) },
+		{KeyName: fyne.KeyDown, Modifier: ctrl}:   func() { u.ledger.pane.scroll(4) },
 	}
 }
 

@@ -5,9 +5,10 @@ package ui
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/widget"
 
@@ -23,15 +24,35 @@ const pageRows = 200
 // pager reads one page of entries, newest first; *reader.Reader is one.
 type pager func(context.Context, reader.Filter, reader.Cursor, int) ([]record.Entry, reader.Cursor, bool, error)
 
-// ledgerScreen lists the ledger: results, or every entry.
+// ledgerSource answers what the ledger screen asks.
+type ledgerSource struct {
+	page pager
+	last func(context.Context) (epoch int, seq int64, err error)
+	unit func(context.Context, record.Place) (*unit, error)
+}
+
+func readerSource(r *reader.Reader) ledgerSource {
+	return ledgerSource{r.Page, r.Last, func(ctx context.Context, at record.Place) (*unit, error) { return loadUnit(ctx, r, at) }}
+}
+
+// crossing is how work gets away from the drawing goroutine and back; see
+// threads.
+type crossing struct {
+	aside   func(func(context.Context) func())
+	report  func(func()) // runs a function on the drawing goroutine
+	changed func()
+}
+
+// ledgerScreen lists the ledger, results or every entry, with a pane beside
+// the list for the unit that was chosen.
 type ledgerScreen struct {
 	box     *fyne.Container
 	palette *palette
-	page    pager
-	aside   func(func(context.Context) func())
-	changed func()
+	source  ledgerSource
+	crossing
 
 	search             *field
+	chips              *chips
 	kind, older, newer *button
 	tools              []*button
 	toolKeys           []fyne.KeyName // of tools
@@ -39,21 +60,35 @@ type ledgerScreen struct {
 	head               *entryRow
 	list               *widget.List
 	body               *fyne.Container
-	every              bool            // every entry, not the results only
-	starts             []reader.Cursor // of the pages up to this one
-	next               reader.Cursor
-	more               bool
-	entries            []record.Entry
-	asked              int // number of the newest question, so that a late answer to an older one is dropped
+	pane               *pane
+	open               bool // the pane shows something that was asked for
+	wide               bool // there is room for list and pane side by side
+
+	every   bool            // every entry, not the results only
+	starts  []reader.Cursor // of the pages up to this one
+	next    reader.Cursor
+	more    bool
+	entries []record.Entry
+	note    string // what was done, until the next answer
+	chosen  record.Place
+	taken   understood         // what the search was taken for
+	asked   int                // number of the newest question, so that a late answer to an older one is dropped
+	stop    context.CancelFunc // gives up the newest question
+	unit    *unit              // in the pane; nil: something else is
+	looked  int                // as asked, for units
+	correct func(*unit)        // asks for a correction; nil: who is signed in may only look
+	audit   auditing
 }
 
-func newLedgerScreen(p *palette, page pager, aside func(func(context.Context) func()), changed func()) *ledgerScreen {
-	l := &ledgerScreen{palette: p, page: page, aside: aside, changed: changed, starts: []reader.Cursor{{}}}
+func newLedgerScreen(p *palette, source ledgerSource, cross crossing) *ledgerScreen {
+	l := &ledgerScreen{palette: p, source: source, crossing: cross, starts: []reader.Cursor{{}}, stop: func() {}}
 	l.search = newField(p, "search")
-	l.search.setHint("Search a serial number from its beginning")
-	l.search.onSubmit = func(string) { l.first() }
+	l.search.setHint("Serial, device ID, certificate, order, operator, fault or date")
+	l.search.onSubmit = func(string) { l.submit() }
 	l.search.onChange = func(string) { l.first() }
-	l.kind = newButton("ledger-kind", 16, l.toggle)
+	l.search.onEscape = l.escape
+	l.chips = newChips(p)
+	l.kind = newButton("ledger-kind", 14, l.toggle)
 	l.older, l.newer = newButton("older", 18, l.goOlder), newButton("newer", 18, l.goNewer)
 	l.status = newLine(plain, fyne.TextAlignLeading)
 	l.head = newEntryRow(p)
@@ -61,40 +96,45 @@ func newLedgerScreen(p *palette, page pager, aside func(func(context.Context) fu
 	l.list = widget.NewList(
 		func() int { return len(l.entries) },
 		func() fyne.CanvasObject { return newEntryRow(p) },
-		func(i widget.ListItemID, o fyne.CanvasObject) { o.(*entryRow).show(l.entries[i], i%2 == 1) },
+		func(i widget.ListItemID, o fyne.CanvasObject) {
+			e := l.entries[i]
+			o.(*entryRow).show(e, i%2 == 1, e.Place() == l.chosen)
+		},
 	)
 	l.list.HideSeparators = true
-	l.list.OnSelected = func(widget.ListItemID) { l.list.UnselectAll() }
+	l.list.OnSelected = func(i widget.ListItemID) {
+		l.list.UnselectAll()
+		l.choose(i)
+	}
 	l.body = container.NewStack(l.list)
-	l.box = newBox(fyne.NewSize(760, 520), l.arrange, l.search, l.kind, l.head, l.body, l.status.Text, l.newer, l.older)
+	l.pane = newPane(p, l.shut, l.look)
+	l.box = newBox(fyne.NewSize(760, 520), l.arrange, l.search, l.kind, l.chips.box, l.head, l.body, l.pane.box, l.status.Text, l.newer, l.older)
+	l.pane.show(helpSheet())
 	l.buttons()
 	return l
 }
 
-func (l *ledgerScreen) arrange(s fyne.Size) {
-	inner := s.Width - 2*rim
-	x := s.Width - rim
-	for i := len(l.tools) - 1; i >= 0; i-- {
-		x -= toolWidth
-		place(l.tools[i], x, 14, toolWidth, 52)
-		x -= 12
-	}
-	place(l.kind, x-190, 14, 190, 52)
-	place(l.search, rim, 14, x-190-12-rim, 52)
-	place(l.head, rim, 80, inner, rowHeight)
-	foot := s.Height - 52 - gap
-	place(l.body, rim, 80+rowHeight, inner, foot-gap-80-rowHeight)
-	l.status.place(rim, foot, inner-340, 52, 16)
-	place(l.older, s.Width-rim-160, foot, 160, 52)
-	place(l.newer, s.Width-rim-160-gap-160, foot, 160, 52)
-}
+// start shows the newest page.
+func (l *ledgerScreen) start() { l.first() }
 
-// open shows the newest page.
-func (l *ledgerScreen) open() { l.first() }
+// giveUp ends what goes on for this screen, which another one takes the place
+// of.
+func (l *ledgerScreen) giveUp() {
+	l.stop()
+	l.cancelAudit()
+}
 
 func (l *ledgerScreen) first() {
 	l.starts = []reader.Cursor{{}}
-	l.load()
+	l.load(false)
+}
+
+// submit searches, and opens what is found first: a label that is scanned
+// shows its unit. What is typed or scanned next is another search.
+func (l *ledgerScreen) submit() {
+	l.starts = []reader.Cursor{{}}
+	l.search.fresh = l.search.content() != ""
+	l.load(true)
 }
 
 func (l *ledgerScreen) toggle() {
@@ -105,7 +145,7 @@ func (l *ledgerScreen) toggle() {
 func (l *ledgerScreen) goOlder() {
 	if l.more {
 		l.starts = append(l.starts, l.next)
-		l.load()
+		l.load(false)
 	}
 }
 
@@ -114,200 +154,201 @@ func (l *ledgerScreen) goNewer() {
 	if n := len(l.starts); n > 1 {
 		l.starts = l.starts[:n-1]
 	}
-	l.load()
+	l.load(false)
 }
 
-// typed turns pages by keyboard.
-func (l *ledgerScreen) typed(key *fyne.KeyEvent) {
-	switch key.Name {
-	case fyne.KeyPageDown:
-		l.goOlder()
-	case fyne.KeyPageUp, fyne.KeyF5:
-		l.goNewer()
-	case fyne.KeyHome:
-		l.first()
-	default:
-		l.pressTool(key.Name)
-	}
+// result is what the ledger says to a search.
+type result struct {
+	taken   understood
+	entries []record.Entry
+	next    reader.Cursor
+	more    bool
+	err     error
 }
 
-// load asks for the page that begins at the last of starts.
-func (l *ledgerScreen) load() {
+// load asks for the page that begins at the last of starts. With choose, the
+// first entry found is opened.
+func (l *ledgerScreen) load(choose bool) {
 	l.asked++
-	ask, from := l.asked, l.starts[len(l.starts)-1]
-	filter := reader.Filter{SerialPrefix: l.search.content()}
-	if !l.every {
-		filter.Kinds = []string{record.KindEnd}
-	}
+	l.stop()
+	ask, from, every := l.asked, l.starts[len(l.starts)-1], l.every
+	terms := parseSearch(l.search.content(), time.Now())
 	l.buttons()
+	gone, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
 	l.aside(func(ctx context.Context) func() {
-		entries, next, more, err := l.page(ctx, filter, from, pageRows)
+		ctx, end := context.WithCancel(ctx)
+		defer end()
+		defer context.AfterFunc(gone, end)()
+		a := l.source.ask(ctx, terms, from, every)
 		return func() {
-			if ask == l.asked {
-				l.show(entries, next, more, err)
+			if ask != l.asked {
+				return
+			}
+			if l.show(a); choose && len(l.entries) > 0 {
+				l.choose(0)
 			}
 		}
 	})
 }
 
-func (l *ledgerScreen) show(entries []record.Entry, next reader.Cursor, more bool, err error) {
-	l.entries, l.next, l.more = entries, next, more
-	page := len(l.starts)
-	switch {
-	case err != nil:
+// ask finds out what is meant, and reads a page of it. It may take a while.
+func (s ledgerSource) ask(ctx context.Context, terms []term, from reader.Cursor, every bool) (a result) {
+	if a.taken, a.err = resolve(ctx, s.page, terms); a.err != nil || a.taken.bad() != "" {
+		return a
+	}
+	w := a.taken.wish
+	if at := w.entry; at != (record.Place{}) {
+		if at.Epoch == 0 {
+			if at.Epoch, _, a.err = s.last(ctx); a.err != nil {
+				return a
+			}
+		}
+		if from == (reader.Cursor{}) {
+			from = reader.Cursor{Epoch: at.Epoch, Seq: at.Seq + 1}
+		}
+		every = true
+	}
+	if !every && len(w.Kinds) == 0 {
+		w.Kinds = []string{record.KindEnd}
+	}
+	a.entries, a.next, a.more, a.err = s.page(ctx, w.Filter, from, pageRows)
+	return a
+}
+
+func (l *ledgerScreen) show(a result) {
+	l.entries, l.next, l.more, l.taken = a.entries, a.next, a.more, a.taken
+	l.chips.show(a.taken, l.edit)
+	p := l.palette
+	bad := a.taken.bad()
+	switch n := len(a.entries); {
+	case a.err != nil:
 		l.entries, l.more = nil, false
-		l.status.set(err.Error(), l.palette.bad)
-	case len(entries) == 0 && l.search.content() == "":
-		l.status.set("Nothing is recorded yet", l.palette.soft)
-	case len(entries) == 0:
-		l.status.set("Nothing found", l.palette.soft)
-	case len(entries) == 1:
-		l.status.set(fmt.Sprintf("Page %d, entry %s", page, grouped(entries[0].Seq)), l.palette.soft)
+		l.status.set(a.err.Error(), p.bad)
+	case bad != "":
+		l.status.set(bad, p.bad)
+	case n == 0 && len(a.taken.parts) == 0:
+		l.status.set("Nothing is recorded yet", p.soft)
+	case n == 0 && !l.every:
+		l.status.set("Nothing found among the results; F9 looks at every entry", p.soft)
+	case n == 0:
+		l.status.set("Nothing found", p.soft)
+	case n == 1:
+		l.status.set(fmt.Sprintf("Page %d, entry %s", len(l.starts), grouped(a.entries[0].Seq)), p.soft)
 	default:
-		l.status.set(fmt.Sprintf("Page %d, entries %s to %s", page, grouped(entries[0].Seq), grouped(entries[len(entries)-1].Seq)), l.palette.soft)
+		l.status.set(fmt.Sprintf("Page %d, entries %s to %s", len(l.starts), grouped(a.entries[0].Seq), grouped(a.entries[n-1].Seq)), p.soft)
+	}
+	if l.note != "" {
+		l.status.set(l.note, p.good)
+		l.note = ""
 	}
 	l.buttons()
-	if l.list.Size().Height > 0 { // a list that was never laid out cannot scroll
+	if l.body.Size().Height > 0 { // a list that was never laid out cannot scroll
 		l.list.ScrollToTop()
 	}
 	l.list.Refresh()
 	l.changed()
 }
 
-// buttons brings the buttons' words and colours up to date.
-func (l *ledgerScreen) buttons() {
-	p := l.palette
-	on := buttonLook{p.accent, p.accentHover, p.onAccent}
-	off := buttonLook{p.idle, p.idle, p.onIdle}
-	quiet := buttonLook{p.idle, p.edge, p.text}
-	kind := "Show every entry"
-	if l.every {
-		kind = "Show results only"
+// complain tells in the place of the page's number why something was not done.
+func (l *ledgerScreen) complain(problem string) {
+	l.status.set(problem, l.palette.bad)
+	l.changed()
+}
+
+// done tells in that place, after the next answer, too, what was done.
+func (l *ledgerScreen) done(text string) {
+	l.note = text
+	l.status.set(text, l.palette.good)
+	l.changed()
+}
+
+// edit gives the search another text in place of one of its terms.
+func (l *ledgerScreen) edit(old term, text string) {
+	words := splitWords(l.search.content())
+	if len(words) > 0 && old.typed == l.search.content() {
+		words = []string{old.typed}
 	}
-	l.kind.set(kind, "", quiet, true)
-	if len(l.starts) > 1 {
-		l.newer.set("Newer", "older", on, true)
-	} else {
-		l.newer.set("Refresh", "retry", quiet, true)
+	if i := slices.Index(words, old.typed); i >= 0 {
+		words[i] = text
 	}
-	look := off
-	if l.more {
-		look = on
+	l.search.setText(joinWords(words))
+}
+
+// choose opens the unit of an entry in the list.
+func (l *ledgerScreen) choose(i int) {
+	if i < 0 || i >= len(l.entries) {
+		return
 	}
-	l.older.set("Older", "newer", look, l.more)
+	l.chosen = l.entries[i].Place()
+	l.list.Refresh()
+	if l.body.Size().Height > 0 {
+		l.list.ScrollTo(i)
+	}
+	l.look(l.chosen)
 }
 
-// pressable are the buttons of this screen.
-func (l *ledgerScreen) pressable() []*button {
-	return append([]*button{l.kind, l.newer, l.older}, l.tools...)
+// move chooses the entry so many rows below the chosen one.
+func (l *ledgerScreen) move(rows int) {
+	at := slices.IndexFunc(l.entries, func(e record.Entry) bool { return e.Place() == l.chosen })
+	if at < 0 && rows < 0 {
+		return
+	}
+	l.choose(min(at+rows, len(l.entries)-1))
 }
 
-// toolWidth is the width of a tool's button.
-const toolWidth = 104
-
-// rowHeight is the height of one entry in the list.
-const rowHeight = 40
-
-// entryColumns are the columns' names and their shares of the width.
-var entryColumns = [...]struct {
-	name  string
-	share float32
-}{
-	{"Time", 0.145},
-	{"Serial", 0.155},
-	{"Outcome", 0.095},
-	{"Fault", 0.11},
-	{"Certificate", 0.3},
-	{"Operator", 0.115},
-	{"Entry", 0.08},
-}
-
-// entryRow is one entry in the list, or the names of its columns.
-type entryRow struct {
-	widget.BaseWidget
-	palette *palette
-	back    *canvas.Rectangle
-	icon    *icon
-	cells   []*line
-}
-
-func newEntryRow(p *palette) *entryRow {
-	r := &entryRow{palette: p, back: canvas.NewRectangle(p.back), icon: newIcon()}
-	for i := range entryColumns {
-		style, align := plain, fyne.TextAlignLeading
-		switch i {
-		case 1, 4:
-			style = mono
-		case 6:
-			align = fyne.TextAlignTrailing
+// look shows an entry and its unit in the pane.
+func (l *ledgerScreen) look(at record.Place) {
+	l.looked++
+	ask := l.looked
+	l.aside(func(ctx context.Context) func() {
+		u, err := l.source.unit(ctx, at)
+		return func() {
+			switch {
+			case ask != l.looked:
+				return
+			case err != nil:
+				l.complain(err.Error())
+			default:
+				l.showUnit(u)
+			}
+			l.changed()
 		}
-		r.cells = append(r.cells, newLine(style, align))
-	}
-	r.cells[1].keepEnd = true
-	r.ExtendBaseWidget(r)
-	return r
+	})
 }
 
-// CreateRenderer implements fyne.Widget.
-func (r *entryRow) CreateRenderer() fyne.WidgetRenderer {
-	objs := []fyne.CanvasObject{r.back, r.icon.Image}
-	for _, c := range r.cells {
-		objs = append(objs, c.Text)
+func (l *ledgerScreen) showUnit(u *unit) {
+	l.unit, l.audit.shown = u, false
+	s := unitSheet(u, time.Now())
+	if l.correct != nil && correctable(u.entry) {
+		s.acts = []action{{name: "correct", word: "Correct", icon: "sign", key: fyne.KeyF2, do: func() { l.correct(u) }}}
 	}
-	return widget.NewSimpleRenderer(newBox(fyne.NewSize(100, rowHeight), r.arrange, objs...))
+	l.openPane(s)
 }
 
-func (r *entryRow) arrange(s fyne.Size) {
-	place(r.back, 0, 0, s.Width, s.Height)
-	x, room := float32(12), s.Width-24
-	for i, c := range r.cells {
-		w := room * entryColumns[i].share
-		left := x
-		if i == 2 {
-			r.icon.place(x, (s.Height-15)/2, 15)
-			left += 22
-		}
-		size := float32(15.5)
-		if c.TextStyle.Monospace {
-			size = 14
-		}
-		c.place(left, 0, x+w-left-10, s.Height, size)
-		x += w
-	}
+// openPane shows a sheet that was asked for.
+func (l *ledgerScreen) openPane(s sheet) {
+	l.open = true
+	l.pane.show(s)
+	l.arrange(l.box.Size())
+	l.changed()
 }
 
-// title shows the columns' names.
-func (r *entryRow) title() {
-	r.icon.Hide()
-	recolor(r.back, r.palette.idle)
-	for i, c := range r.cells {
-		c.TextStyle = bold
-		c.set(entryColumns[i].name, r.palette.onIdle)
-	}
+// shut closes the pane: the help is what is left of it.
+func (l *ledgerScreen) shut() {
+	l.looked++ // an answer on the way is not wanted any more
+	l.open, l.unit, l.chosen, l.audit.shown = false, nil, record.Place{}, false
+	l.pane.show(helpSheet())
+	l.arrange(l.box.Size())
+	l.list.Refresh()
+	l.changed()
 }
 
-// show shows an entry.
-func (r *entryRow) show(e record.Entry, odd bool) {
-	p, b := r.palette, e.Body
-	back := p.back
-	if odd {
-		back = p.stripe
+// escape closes the pane; it tells whether there was one.
+func (l *ledgerScreen) escape() bool {
+	was := l.open
+	if was {
+		l.shut()
 	}
-	recolor(r.back, back)
-	word, drawing, ink := outcomeLook(p, b)
-	show(r.icon.Image, drawing != "")
-	if drawing != "" {
-		r.icon.set(drawing, ink)
-	}
-	texts := [...]string{localTime(b.Time), b.Serial, word, b.Fault, b.CertSerial, b.Operator, entryNumber(e)}
-	for i, c := range r.cells {
-		tint := p.text
-		switch i {
-		case 2:
-			tint = ink
-		case 0, 5:
-			tint = p.soft
-		}
-		c.set(texts[i], tint)
-	}
+	return was
 }

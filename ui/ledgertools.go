@@ -16,10 +16,11 @@ type tool struct {
 	do   func()       // nil: the place stays empty
 }
 
-// ledgerTools are the tools that are not the ledger screen's own, in the order
-// in which they stand.
-func (u *UI) ledgerTools() []tool {
+// ledgerTools are the tools in the order in which they stand.
+func (u *UI) ledgerTools(l *ledgerScreen) []tool {
 	return []tool{
+		l.verifyTool(u.cfg.Desk.Verify),
+		u.signOffTool(),
 		{name: "plots", word: "Plots", key: fyne.KeyF7},
 		{name: "export", word: "Export", key: fyne.KeyF8},
 	}
@@ -35,11 +36,21 @@ func (l *ledgerScreen) setTools(tools []tool) {
 		b.set(t.word, "", buttonLook{l.palette.idle, l.palette.edge, l.palette.text}, true)
 		l.tools, l.toolKeys = append(l.tools, b), append(l.toolKeys, t.key)
 		l.box.Add(b)
+		if t.name == "verify" {
+			l.audit.button = b
+		}
 	}
 }
 
-// pressTool presses the tool of a key, if there is one.
+// pressTool presses the button of a key, if there is one: of the pane, or of
+// the head.
 func (l *ledgerScreen) pressTool(key fyne.KeyName) {
+	for _, a := range l.pane.sheet.acts {
+		if l.open && a.key == key {
+			a.do()
+			return
+		}
+	}
 	if i := slices.Index(l.toolKeys, key); i >= 0 {
 		l.tools[i].Tapped(nil)
 	}

@@ -104,3 +104,22 @@ func TestThemeForcesItsVariant(t *testing.T) {
 		}
 	}
 }
+
+// What the ledger screen writes on its own grounds can be read.
+func TestLedgerContrast(t *testing.T) {
+	for name, p := range map[string]*palette{"light": lightPalette(), "dark": darkPalette()} {
+		grounds := map[string]color.NRGBA{
+			"row": p.back, "other row": p.stripe, "chosen row": mix(p.accent, p.back, 0.07), "pane": p.rail, "verdict": p.field,
+		}
+		for ground, back := range grounds {
+			for tone := normal; tone <= doubtful; tone++ {
+				if ground == "chosen row" && tone == soft {
+					continue // written as normal there
+				}
+				if got := contrast(tone.ink(p), back); got < 4.5 {
+					t.Errorf("%s: tone %d on %s has a contrast of %.1f", name, tone, ground, got)
+				}
+			}
+		}
+	}
+}

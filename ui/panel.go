@@ -12,3 +12,9 @@ type panel interface {
 	confirm()             // Ctrl+Enter
 	field() *field        // where text goes; nil: nowhere
 }
+
+// namedField is a field of a panel that has several.
+type namedField struct {
+	name  string // as describe tells it
+	field *field
+}

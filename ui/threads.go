@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"sync"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -169,5 +170,39 @@ func (f *follower) write(d *description) {
 	f.written = text
 	if _, err := f.describe.Write(append(text, '\n')); err != nil {
 		f.describe = nil
+	}
+}
+
+// latest returns a function that any goroutine may call as often as it likes
+// with how far it is. draw sees the newest value on the drawing goroutine, to
+// which report hands over, once for all that came before it got there.
+func latest[T any](report func(func()), draw func(T)) func(T) {
+	var mu sync.Mutex // guards what follows
+	var value T
+	waiting := false
+	take := func() T {
+		mu.Lock()
+		defer mu.Unlock()
+		waiting = false
+		return value
+	}
+	put := func(v T) (first bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		value, first, waiting = v, !waiting, true
+		return first
+	}
+	return func(v T) {
+		if put(v) {
+			report(func() { draw(take()) })
+		}
+	}
+}
+
+// report runs f on the drawing goroutine, some time later, unless the window
+// is gone.
+func (t *threads) report(f func()) {
+	if t.ctx.Err() == nil {
+		t.do(f)
 	}
 }

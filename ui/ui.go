@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ui is the window of the station: the line screen for the person at
-// the bench and a plain list of the ledger.
+// the bench, and the ledger screen for qa.
 //
 // It acts only through a provision.Station and looks only through a
 // reader.Reader, neither of which lets it sign, open a port or write the
@@ -128,8 +128,14 @@ func (u *UI) build() {
 	u.line = newLineScreen(p, len(u.steps), actions{
 		provision: u.provision, retry: u.retry, resume: u.resume, scan: u.scan, detail: u.detail,
 	})
-	u.ledger = newLedgerScreen(p, u.cfg.Reader.Page, u.threads.aside, u.threads.changed)
-	u.ledger.setTools(u.ledgerTools())
+	if u.ledger != nil {
+		u.ledger.giveUp()
+	}
+	u.ledger = newLedgerScreen(p, readerSource(u.cfg.Reader), crossing{u.threads.aside, u.threads.report, u.threads.changed})
+	u.ledger.setTools(u.ledgerTools(u.ledger))
+	if u.cfg.Desk.QA != nil {
+		u.ledger.correct = u.correct
+	}
 	for _, f := range []*field{u.line.scan, u.ledger.search} {
 		f.onKey, f.onShortcut = u.key, u.shortcut
 		f.onBlur = func() { u.threads.later(u.refocus) }
@@ -140,6 +146,9 @@ func (u *UI) build() {
 	u.line.show(snap)
 	u.rail.show(snap)
 	u.choose(u.screen)
+	if u.screen == 1 {
+		u.ledger.start()
+	}
 }
 
 func (u *UI) arrange(s fyne.Size) {
@@ -163,7 +172,7 @@ func (u *UI) choose(screen int) {
 	show(u.line.box, screen == 0)
 	show(u.ledger.box, screen == 1)
 	if opened {
-		u.ledger.open()
+		u.ledger.start()
 	}
 	u.refocus()
 	u.threads.changed()

@@ -45,10 +45,11 @@ type bench struct {
 	issuer   *issuer.Issuer
 	product  *provision.Product
 	profile  *issuer.Profile
-	rework   []byte        // DER SubjectPublicKeyInfo of the rework keys, concatenated
-	others   []*filter.Set // what other stations have used
-	schedule *schedule     // of copies of the ledger; nil: none is set
-	started  bool          // the start entry is on record, and a stop entry will be due
+	rework   []byte            // DER SubjectPublicKeyInfo of the rework keys, concatenated
+	others   []*filter.Set     // what other stations have used
+	schedule *schedule         // of copies of the ledger; nil: none is set
+	labels   *provision.Labels // nil: none are printed
+	started  bool              // the start entry is on record, and a stop entry will be due
 }
 
 // openBare reads a home and locks it.
@@ -156,6 +157,9 @@ func openBench(ctx context.Context, g *globals) (_ *bench, err error) {
 		}
 	}()
 	if b.product, err = b.loadProduct(cmp.Or(g.product, b.home.cfg.Product)); err != nil {
+		return nil, err
+	}
+	if err := b.checkLabels(); err != nil {
 		return nil, err
 	}
 	if b.profile, err = loadProfile(b.home, b.product.Profile()); err != nil {
@@ -325,6 +329,9 @@ func (b *bench) station(ctx context.Context, c provision.Config) (*provision.Sta
 	if c.Open == nil {
 		c.Open = b.openPort
 	}
+	if err := b.startLabels(&c); err != nil {
+		return nil, err
+	}
 	st, err := provision.New(ctx, c)
 	if err != nil {
 		return nil, unfit(err, "see: station doctor")
@@ -340,6 +347,7 @@ func (b *bench) openPort(ctx context.Context, name string) (smp.Stream, error) {
 // Close records the stop and gives everything back.
 func (b *bench) Close() error {
 	var errs []error
+	b.endLabels()
 	if b.ledger != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

@@ -51,6 +51,7 @@ var organs = []struct {
 	{"operators", lookOperators},
 	{"backup", lookBackup},
 	{"ports", lookPorts},
+	{"printer", lookPrinter},
 	{"certificate", lookCertificate},
 }
 

@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"provisioning.example/station/internal/label"
 	"provisioning.example/station/internal/settings"
 	"provisioning.example/station/internal/tpm"
 )
@@ -44,6 +46,9 @@ type homeConfig struct {
 
 	// Backup says where copies of the ledger go; nil: none are made.
 	Backup *backupConfig `toml:"backup,omitempty"`
+
+	// Label says where labels are printed; nil: none are.
+	Label *labelConfig `toml:"label,omitempty"`
 }
 
 // homeKeys name the station's keys in its TPM. A creation proves where its key
@@ -160,6 +165,10 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 	if c.Backup != nil {
 		backup = *c.Backup
 	}
+	labels := labelConfig{Printer: "folder:."}
+	if c.Label != nil {
+		labels = *c.Label
+	}
 	err := settings.Verify(path, raw, []settings.Check{
 		{Key: "name", OK: stationName.MatchString(c.Name), Allowed: "PLANT/STATION, letters, digits and . _ - are allowed"},
 		{Key: "epoch", OK: c.Epoch >= 1, Allowed: "a number from 1"},
@@ -169,6 +178,12 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 		{Key: "min_free_mib", OK: c.MinFree >= 16, Allowed: "16 or more"},
 		{Key: "dir", OK: backup.Dir != "", Allowed: "the folder for copies of the ledger"},
 		{Key: "every", OK: backup.Every == 0 || backup.Every.ok(), Allowed: backupEveryAllowed},
+		{Key: "printer", OK: labels.printerOK(), Allowed: "allowed: " + label.PrinterSpecs},
+		{Key: "dpi", OK: labels.DPI == 0 || slices.Contains(label.Resolutions(), labels.DPI), Allowed: "allowed: 203, 300, 600"},
+		{Key: "pass", OK: labels.templateOK(labels.Pass), Allowed: labelTemplateAllowed},
+		{Key: "fail", OK: labels.templateOK(labels.Fail), Allowed: labelTemplateAllowed},
+		{Key: "copies", OK: labels.Copies >= 0 && labels.Copies <= label.MaxCopies, Allowed: fmt.Sprintf("1 to %d", label.MaxCopies)},
+		{Key: "timeout", OK: labels.Timeout == 0 || labels.Timeout.ok(), Allowed: labelTimeoutAllowed},
 		{Key: "keep", OK: backup.Keep >= 0 && backup.Keep <= maxBackupKeep, Allowed: fmt.Sprintf("how many copies stay, 1 to %d; 0: all", maxBackupKeep)},
 	})
 	if err != nil {

@@ -61,5 +61,9 @@ func (m *monitor) look(ctx context.Context) []provision.Health {
 	}
 	left := m.b.issuer.Certificate().NotAfter.Sub(x.now)
 	ca.Name = fmt.Sprintf("CA %d d", int(left.Hours()/24))
-	return []provision.Health{tpmIs, disk, ca}
+	all := []provision.Health{tpmIs, disk, ca}
+	if m.b.labels != nil {
+		all = append(all, m.b.labels.Health())
+	}
+	return all
 }

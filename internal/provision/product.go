@@ -3,6 +3,7 @@
 package provision
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -17,6 +18,7 @@ import (
 	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/flasher"
 	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/label"
 	"provisioning.example/station/internal/settings"
 )
 
@@ -43,6 +45,9 @@ type ProductConfig struct {
 	Image         string `toml:"image"`
 	ImageManifest string `toml:"image_manifest"`
 	ReleaseKey    string `toml:"release_key"`
+
+	LabelPass string `toml:"label_pass"`
+	LabelFail string `toml:"label_fail"`
 }
 
 // Product is a validated ProductConfig: what is built, and how.
@@ -134,7 +139,7 @@ func newProduct(c ProductConfig, path string, text []byte) (*Product, error) {
 		{Key: "rehearse_root", OK: roots == nil, Allowed: fmt.Sprint(roots)},
 		{Key: "anchors", OK: anchors == nil, Allowed: fmt.Sprint(anchors)},
 		{Key: "anchors", OK: len(p.anchors) <= maxAnchors, Allowed: fmt.Sprintf("%d bytes of certificates, a board takes at most %d", len(p.anchors), maxAnchors)},
-	}, p.loadFirmware(filepath.Dir(path))...))
+	}, append(p.loadFirmware(filepath.Dir(path)), p.checkLabels(filepath.Dir(path))...)...))
 }
 
 func notUSB(s string) bool { return !usbPattern.MatchString(s) }
@@ -169,6 +174,34 @@ func beside(dir, name string) string {
 		return name
 	}
 	return filepath.Join(dir, name)
+}
+
+// NoLabel in the place of a template says that such units get no label.
+const NoLabel = "none"
+
+// Labels are the paths of the product's label templates; "" leaves it to the station,
+// NoLabel says that there is none.
+func (p *Product) Labels() (pass, fail string) { return p.cfg.LabelPass, p.cfg.LabelFail }
+
+// checkLabels reads the templates once and makes their paths those beside the
+// file. The printer's resolution is the station's: a template that fits one will do.
+func (p *Product) checkLabels(dir string) []settings.Check {
+	one := func(key string, path *string) settings.Check {
+		if *path == "" || *path == NoLabel {
+			return settings.Check{Key: key, OK: true}
+		}
+		*path = beside(dir, *path)
+		var first error
+		for _, dpi := range label.Resolutions() {
+			_, err := label.Load(*path, dpi)
+			if err == nil {
+				return settings.Check{Key: key, OK: true}
+			}
+			first = cmp.Or(first, err)
+		}
+		return settings.Check{Key: key, Allowed: first.Error()}
+	}
+	return []settings.Check{one("label_pass", &p.cfg.LabelPass), one("label_fail", &p.cfg.LabelFail)}
 }
 
 // concatenated reads certificates of PEM files as DER, one behind the other.

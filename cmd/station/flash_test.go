@@ -118,21 +118,22 @@ func TestFlashThenEnrol(t *testing.T) {
 func TestFlashKilled(t *testing.T) {
 	p := newPlant(t, flashProduct)
 	img := p.makeImage(1000 << 10)
-	ports := p.agents(1)
-	c := p.station(p.batchArgs(ports)...)
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.until("a part of the image is on the board", func() bool { return p.uploaded(1) > 20<<10 })
-	_ = c.Process.Kill()
-	_ = c.Wait()
-	half := p.uploaded(1)
-	if half >= int64(len(img)) {
-		t.Fatalf("the station was killed too late: all %d bytes are on the board", half)
-	}
-	if n := p.count(record.KindIssuing); n != 0 {
-		t.Errorf("%d certificates were begun before the firmware was there", n)
-	}
+	var ports []string
+	half := p.inTheMiddle(img, func(n int) {
+		before := p.count(record.KindIssuing)
+		p.agent(n)
+		ports = []string{p.path(fmt.Sprintf("port%d", n))}
+		c := p.station(p.batchArgs(ports)...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.until("a part of the image is on the board", func() bool { return p.uploaded(n) > 20<<10 })
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if begun := p.count(record.KindIssuing) - before; begun != 0 && p.uploaded(n) < int64(len(img)) {
+			t.Errorf("%d certificates were begun before the firmware was there", begun)
+		}
+	})
 	code, out, errs := p.do(append([]string{"--log-level", "info"}, p.batchArgs(ports)...)...)
 	if code != exitPassed {
 		t.Fatalf("exit %d\n%s%s", code, out, errs)
@@ -199,29 +200,52 @@ func TestFlashRefused(t *testing.T) {
 func TestFlashPowerCut(t *testing.T) {
 	p := newPlant(t, flashProduct)
 	img := p.makeImage(1000 << 10)
-	board := p.agent(1)
-	c := p.station(p.batchArgs([]string{p.path("port1")})...)
+	var ports []string
+	var c *exec.Cmd
 	var out bytes.Buffer
-	c.Stdout = &out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.until("a part of the image is on the board", func() bool { return p.uploaded(1) > 20<<10 })
-	_ = board.Process.Kill()
-	_ = board.Wait()
-	half := p.uploaded(1)
-	p.agent(1)
+	cut := 0
+	p.inTheMiddle(img, func(n int) {
+		if c != nil {
+			_ = c.Wait() // that of the board before: it does not matter any more
+		}
+		board := p.agent(n)
+		ports = []string{p.path(fmt.Sprintf("port%d", n))}
+		out.Reset()
+		c = p.station(p.batchArgs(ports)...)
+		c.Stdout = &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.until("a part of the image is on the board", func() bool { return p.uploaded(n) > 20<<10 })
+		_ = board.Process.Kill()
+		_ = board.Wait()
+		cut = n
+	})
+	p.agent(cut)
 	if code := exitCode(t, c.Wait()); code != exitPassed {
 		// The board was away for longer than the station waits, or its answers were lost.
 		t.Logf("the run that met the power cut: exit %d, %s", code, &out)
-		p.must(p.batchArgs([]string{p.path("port1")})...)
-	}
-	if half >= int64(len(img)) {
-		t.Fatalf("the power was cut too late: all %d bytes are on the board", half)
+		p.must(p.batchArgs(ports)...)
 	}
 	ends := p.ends()
 	wantFirmware(t, ends[len(ends)-1], img)
 	p.content()
+}
+
+// inTheMiddle stops what writes an image to the n-th board while a part of it is
+// there, and returns how much. A machine that is slow to look may find the whole
+// image: then there is another board.
+func (p *plant) inTheMiddle(img []byte, stop func(n int)) int64 {
+	p.t.Helper()
+	for n := 1; n <= 5; n++ {
+		stop(n)
+		if part := p.uploaded(n); part < int64(len(img)) {
+			return part
+		}
+		p.t.Logf("stopped too late: all of the image is on board %d", n)
+	}
+	p.t.Fatal("stopped too late on each of the boards")
+	return 0
 }
 
 // agent starts the n-th board and returns when its console is there.

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,7 +70,8 @@ func TestSetLockout(t *testing.T) {
 // counts that like a wrong PIN. Orderly stops do not count.
 func TestUncleanStop(t *testing.T) {
 	p := newPlantWith(t, posixProduct, func(p *plant) string { return "swtpm:" + p.path("own") })
-	ports := p.agents(2)
+	ports := append(p.agents(1), p.path("port2"))
+	slow := p.agent(2)
 	used := func() int {
 		m, err := tpm.Open(t.Context(), tpm.Config{Spec: "swtpm:" + p.path("own")})
 		if err != nil {
@@ -85,6 +87,10 @@ func TestUncleanStop(t *testing.T) {
 	if n := used(); n != 0 {
 		t.Errorf("orderly stops counted %d times", n)
 	}
+	// A board that does not answer keeps the batch from its end.
+	if err := slow.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	c := p.station(p.batchArgs(ports)...)
 	c.Stderr = os.Stderr
 	if err := c.Start(); err != nil {
@@ -93,6 +99,9 @@ func TestUncleanStop(t *testing.T) {
 	p.until("a certificate was signed", func() bool { return p.count(record.KindIssued) > 0 })
 	_ = c.Process.Kill()
 	_ = c.Wait()
+	if err := slow.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	if n := used(); n != 1 {
 		t.Errorf("the unclean stop counted %d times", n)
 	}

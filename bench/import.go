@@ -4,127 +4,133 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"iter"
 	"os"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"provisioning.example/station/bench/lot"
+	"provisioning.example/station/internal/ledger/reader"
 	plantdb "provisioning.example/station/internal/plant"
 	"provisioning.example/station/internal/plant/postgres"
-	"provisioning.example/station/internal/plant/specimen"
+	"provisioning.example/station/internal/record"
 )
 
-const (
-	// importUnits is how many units the imported ledger has, of five entries and three blobs each.
-	importUnits = 4000
-	importTurns = 3
-	// importVariable holds another number of units: 200000 make the million entries.
-	importVariable = "BENCH_IMPORT_UNITS"
-)
+// importLongest is the longest ledger that is imported: databases of a longer one do not fit beside it.
+const importLongest = 2_000_000
 
-const importHow = `A generated ledger with real certificates, requests, receipts and a signed checkpoint
-for each unit, as one bundle, into an empty database of a PostgreSQL on a Unix
-socket of the same machine, with the settings it comes with. The peer is pgx CopyFrom
-of the same rows - entries, blobs, checkpoints - from memory straight into the same
-tables, with their generated columns, checks and indexes, in one transaction. To merge
-is to read the bundle, hash its tree, copy into staging tables and insert from
-there. To judge comes before: all that ledger-verify does, on all processors.
-Medians of %d turns in turn; %d entries. %s=200000 makes it a million.`
+const importHow = `A bundle of a long ledger, with all its certificates, requests and checkpoints, into an
+empty database of a PostgreSQL on a Unix socket of the same machine, with the settings it
+comes with. The peer is pgx CopyFrom of the same rows - entries, blobs, checkpoints - out
+of the ledger's file straight into the same tables, with their generated columns, checks
+and indexes, in one transaction. An import judges the bundle, which is all that
+ledger-verify does, and copies it into staging tables meanwhile; with a good verdict it
+inserts from there. Ledgers of more than %s entries are not imported.`
 
 // importRow is what one turn took, in seconds.
 type importRow struct{ judge, merge, copied float64 }
 
 // importFigures is P13: a bundle's way into the plant's database.
 func importFigures(ctx context.Context, p *plant) (*report, error) {
-	units := importUnits
-	if text := os.Getenv(importVariable); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%s=%q is no number of units", importVariable, text)
-		}
-		units = n
+	r := &report{
+		title: "P13, a bundle into PostgreSQL", how: fmt.Sprintf(importHow, million(importLongest)),
+		head: []string{"entries", "turn", "judged and staged", "merged", "all", "pgx CopyFrom"},
 	}
-	m, err := newMerger(ctx, p.path("ledger.bundle"), units)
+	server, err := postgres.Start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer m.server.Close()
-	var turns []importRow
-	for n := range importTurns {
-		t, err := m.turn(ctx, n)
+	defer server.Close()
+	for _, entries := range p.lots.sizes {
+		if entries > importLongest {
+			continue
+		}
+		m, err := p.newMerger(ctx, server, entries)
 		if err != nil {
 			return nil, err
 		}
-		turns = append(turns, t)
-	}
-	return m.report(turns), nil
-}
-
-// merger holds a ledger, twice: as a bundle and as rows.
-type merger struct {
-	server *postgres.Server
-	root   *specimen.Root
-	path   string
-
-	entries, blobs, checkpoints [][]any
-}
-
-func newMerger(ctx context.Context, path string, units int) (_ *merger, err error) {
-	m := &merger{path: path}
-	if m.root, err = specimen.NewRoot(); err != nil {
-		return nil, err
-	}
-	l, err := m.root.Ledger("plant/bench")
-	if err != nil {
-		return nil, err
-	}
-	for n := range units {
-		if err := l.Provision(specimen.Unit{Serial: fmt.Sprintf("SN-%08d", n), UID: fmt.Sprintf("%024x", n)}); err != nil {
+		var turns []importRow
+		for n := range turnsFor(entries) {
+			t, err := m.turn(ctx, n)
+			if err != nil {
+				return nil, err
+			}
+			turns = append(turns, t)
+		}
+		r.addImport(entries, turns)
+		if err := os.Remove(m.path); err != nil {
 			return nil, err
 		}
 	}
-	for e := range l.Raw(ctx, 0, 0) {
-		m.entries = append(m.entries, []any{l.Origin.String(), e.Seq, string(e.Raw), e.Leaf[:]})
-	}
-	for c := range l.Checkpoints(ctx) {
-		m.checkpoints = append(m.checkpoints, []any{l.Origin.String(), c.Size, string(c.Note)})
-	}
-	for b := range l.Blobs(ctx) {
-		m.blobs = append(m.blobs, []any{b.Digest[:], b.Bytes})
-	}
-	if err := l.Bundle(ctx, path); err != nil {
+	return r, nil
+}
+
+// merger has a ledger, twice: as a bundle and as a file.
+type merger struct {
+	server *postgres.Server
+	root   *x509.Certificate
+	path   string // of the bundle
+	ledger string
+}
+
+func (p *plant) newMerger(ctx context.Context, server *postgres.Server, entries int64) (*merger, error) {
+	dir, err := p.lot(ctx, entries)
+	if err != nil {
 		return nil, err
 	}
-	m.server, err = postgres.Start(ctx)
-	return m, err
+	m := &merger{server: server, path: p.path("ledger.bundle"), ledger: lot.Path(dir)}
+	text, err := os.ReadFile(lot.Root(dir))
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s is no PEM", lot.Root(dir))
+	}
+	if m.root, err = x509.ParseCertificate(block.Bytes); err != nil {
+		return nil, err
+	}
+	return m, p.run(ctx, "ledger", "export", "--home", home(dir), "--format", "bundle", "--out", m.path)
 }
 
 // turn imports the bundle into one empty database and copies the rows into another.
 func (m *merger) turn(ctx context.Context, n int) (t importRow, err error) {
 	ours, theirs := fmt.Sprintf("ours%d", n), fmt.Sprintf("theirs%d", n)
-	for _, name := range []string{ours, theirs} {
-		if err := m.exec(ctx, "CREATE DATABASE "+name); err != nil {
-			return t, err
+	var r plantdb.Result
+	err = m.within(ctx, ours, func(p *plantdb.Plant) error {
+		r, err = p.Import(ctx, m.path, plantdb.Anchors{Root: m.root})
+		if err == nil && (r.Quarantine != "" || r.Added != r.Entries) {
+			err = fmt.Errorf("imported was something else: %+v", r)
 		}
-		defer m.exec(context.WithoutCancel(ctx), "DROP DATABASE "+name) //nolint:errcheck // the server ends anyway
-	}
-	p, err := plantdb.Open(ctx, m.server.URL(ours))
+		return err
+	})
 	if err != nil {
 		return t, err
-	}
-	defer p.Close()
-	r, err := p.Import(ctx, m.path, plantdb.Anchors{Root: m.root.Certificate})
-	if err != nil {
-		return t, err
-	}
-	if r.Added != int64(len(m.entries)) || r.Blobs != int64(len(m.blobs)) || r.Points != int64(len(m.checkpoints))+1 {
-		return t, fmt.Errorf("imported was something else: %+v", r)
 	}
 	t.judge, t.merge = r.Judging.Seconds(), r.Merging.Seconds()
-	t.copied, err = m.copy(ctx, theirs)
+	err = m.within(ctx, theirs, func(*plantdb.Plant) error {
+		t.copied, err = m.copy(ctx, theirs, r.Added)
+		return err
+	})
 	return t, err
+}
+
+// within does something with an empty plant, whose database is gone afterwards.
+func (m *merger) within(ctx context.Context, name string, do func(*plantdb.Plant) error) error {
+	if err := m.exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return err
+	}
+	p, err := plantdb.Open(ctx, m.server.URL(name)) // makes the tables
+	if err == nil {
+		err = errors.Join(do(p), p.Close())
+	}
+	return errors.Join(err, m.exec(ctx, "DROP DATABASE "+name))
 }
 
 func (m *merger) exec(ctx context.Context, sql string) error {
@@ -138,61 +144,86 @@ func (m *merger) exec(ctx context.Context, sql string) error {
 }
 
 // copy is the peer: the same rows into the same tables.
-func (m *merger) copy(ctx context.Context, database string) (float64, error) {
-	p, err := plantdb.Open(ctx, m.server.URL(database)) // makes the tables
+func (m *merger) copy(ctx context.Context, database string, entries int64) (float64, error) {
+	l, err := reader.Open(ctx, m.ledger)
 	if err != nil {
 		return 0, err
 	}
-	if err := p.Close(); err != nil {
-		return 0, err
-	}
+	defer l.Close()
 	c, err := pgx.Connect(ctx, m.server.URL(database))
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close(ctx)
+	origin := ""
 	began := time.Now()
 	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		for _, t := range []struct {
-			name    string
-			columns []string
-			rows    [][]any
-		}{
-			{"entry", []string{"origin", "seq", "body", "leaf"}, m.entries},
-			{"checkpoint", []string{"origin", "size", "note"}, m.checkpoints},
-			{"blob", []string{"sha256", "bytes"}, m.blobs},
-		} {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromRows(t.rows)); err != nil {
-				return err
+		if err := copyTable(ctx, tx, "checkpoint", []string{"origin", "size", "note"}, l.Checkpoints(ctx), func(c record.StoredCheckpoint) []any {
+			if origin == "" {
+				origin, _, _ = strings.Cut(string(c.Note), "\n")
 			}
+			return []any{origin, c.Size, string(c.Note)}
+		}); err != nil {
+			return err
 		}
-		return nil
+		if err := copyTable(ctx, tx, "entry", []string{"origin", "seq", "body", "leaf"}, l.Raw(ctx, 0, 0), func(e record.Entry) []any {
+			if e.Seq > entries {
+				return nil // what the export recorded of itself
+			}
+			return []any{origin, e.Seq, string(e.Raw), e.Leaf[:]}
+		}); err != nil {
+			return err
+		}
+		return copyTable(ctx, tx, "blob", []string{"sha256", "bytes"}, l.Blobs(ctx), func(b record.StoredBlob) []any {
+			return []any{b.Digest[:], b.Bytes}
+		})
 	})
 	return time.Since(began).Seconds(), err
 }
 
-func (m *merger) report(turns []importRow) *report {
-	n := float64(len(m.entries))
-	rate := func(seconds float64) string { return fmt.Sprintf("%.0f/s", n/seconds) }
-	judge := medianBy(turns, func(t importRow) float64 { return t.judge })
-	merge := medianBy(turns, func(t importRow) float64 { return t.merge })
-	copied := medianBy(turns, func(t importRow) float64 { return t.copied })
-	r := &report{
-		title: "P13, a bundle into PostgreSQL", how: fmt.Sprintf(importHow, len(turns), len(m.entries), importVariable),
-		head: []string{"turn", "judge", "merge", "pgx CopyFrom"},
+// copyTable copies rows until there are no more, or row gives none.
+func copyTable[T any](ctx context.Context, tx pgx.Tx, table string, columns []string, source iter.Seq2[T, error], row func(T) []any) error {
+	type read struct {
+		row []any
+		err error
 	}
+	rows, done := make(chan read, 1000), make(chan struct{})
+	go func() { // the ledger is read while the server works
+		defer close(rows)
+		for v, err := range source {
+			r := read{err: err}
+			if err == nil {
+				if r.row = row(v); r.row == nil {
+					return
+				}
+			}
+			select {
+			case rows <- r:
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer close(done)
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		r := <-rows
+		return r.row, r.err
+	}))
+	return err
+}
+
+func (r *report) addImport(entries int64, turns []importRow) {
+	n := float64(entries)
+	rate := func(of func(importRow) float64) string { return fmt.Sprintf("%.0f/s", n/medianBy(turns, of)) }
+	seconds := func(x float64) string { return fmt.Sprintf("%.2f s", x) }
 	for i, t := range turns {
-		r.rows = append(r.rows, []string{fmt.Sprint(i + 1), fmt.Sprintf("%.2f s", t.judge), fmt.Sprintf("%.2f s", t.merge), fmt.Sprintf("%.2f s", t.copied)})
+		r.rows = append(r.rows, []string{
+			million(entries), fmt.Sprint(i + 1), seconds(t.judge), seconds(t.merge), seconds(t.judge + t.merge), seconds(t.copied),
+		})
 	}
-	r.figures = []figure{
-		{
-			"P13", "entries merged into PostgreSQL", rate(merge), "pgx CopyFrom, " + rate(copied),
-			medianBy(turns, func(t importRow) float64 { return t.merge / t.copied }), atMost(2),
-		},
-		{
-			"P13", "entries judged and merged", rate(judge + merge), "pgx CopyFrom, " + rate(copied),
-			medianBy(turns, func(t importRow) float64 { return (t.judge + t.merge) / t.copied }), atMost(2),
-		},
-	}
-	return r
+	r.figures = append(r.figures, figure{
+		"P13", fmt.Sprintf("import of %s entries into PostgreSQL", million(entries)), rate(func(t importRow) float64 { return t.judge + t.merge }),
+		"pgx CopyFrom, " + rate(func(t importRow) float64 { return t.copied }),
+		medianBy(turns, func(t importRow) float64 { return (t.judge + t.merge) / t.copied }), atMost(2),
+	})
 }

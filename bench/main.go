@@ -86,6 +86,9 @@ func bench(ctx context.Context, station, agent, out, only string, lots lots) (er
 	}
 	fmt.Print(tableOf(reports))
 	if out == "" {
+		for _, r := range reports {
+			fmt.Print(r)
+		}
 		return nil
 	}
 	page, err := pageOf(ctx, p, reports)

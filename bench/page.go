@@ -52,13 +52,19 @@ func pageOf(ctx context.Context, p *plant, reports []*report) (string, error) {
 	}
 	b.WriteString(markdown([]string{"", ""}, rows))
 	for _, r := range reports {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", r.title, r.how, markdown(r.head, r.rows))
-		if r.note != "" {
-			fmt.Fprintf(&b, "\n%s\n", r.note)
-		}
+		b.WriteString(r.String())
 	}
 	b.WriteString(epilogue)
 	return b.String(), nil
+}
+
+// String is a report's section of the page.
+func (r *report) String() string {
+	text := fmt.Sprintf("\n## %s\n\n%s\n\n%s", r.title, r.how, markdown(r.head, r.rows))
+	if r.note != "" {
+		text += "\n" + r.note + "\n"
+	}
+	return text
 }
 
 // machine describes where the figures come from.

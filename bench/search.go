@@ -158,7 +158,7 @@ func draw(ctx context.Context, r *reader.Reader) ([]searched, error) {
 	var out []searched
 	for len(out) < asked {
 		at := reader.Cursor{Epoch: epoch, Seq: 100 + rand.Int64N(last-100)}
-		page, _, _, err := r.Page(ctx, reader.Filter{Outcome: record.Passed}, at, 1)
+		page, _, _, err := r.Page(ctx, reader.Filter{Kinds: []string{record.KindEnd}, Outcome: record.Passed}, at, 1)
 		if err != nil {
 			return nil, err
 		}

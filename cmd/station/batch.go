@@ -21,6 +21,7 @@ type batchFlags struct {
 	ports []string
 	jobs  int
 	order string
+	watch bool
 }
 
 func newBatch(g *globals) *cobra.Command {
@@ -34,6 +35,7 @@ func newBatch(g *globals) *cobra.Command {
 	c.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
 	c.Flags().IntVar(&f.jobs, "jobs", 0, "how many boards at a time, 0: all")
 	c.Flags().StringVar(&f.order, "order", "", "the work order to build for: its name, or its file")
+	c.Flags().BoolVar(&f.watch, "watch", false, "go on: start each board that is plugged in; labels are lines of standard input")
 	return c
 }
 
@@ -41,6 +43,9 @@ func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 	ctx := c.Context()
 	if f.count < 0 || f.jobs < 0 {
 		return usage(errors.New("--count and --jobs are numbers from 0"), "0 means no limit")
+	}
+	if f.watch && f.count > 0 {
+		return usage(errWatchCount, "say how many with an order")
 	}
 	for i, name := range f.ports {
 		if slices.Contains(f.ports[:i], name) {
@@ -61,6 +66,9 @@ func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 		return err
 	}
 	cfg.Jobs = f.jobs
+	if f.watch {
+		return watchBatch(ctx, c, g, b, f, work, cfg)
+	}
 	ports, err := g.ports().List()
 	if err != nil {
 		return unfit(err, "the system's list of devices must be readable")

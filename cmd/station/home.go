@@ -18,6 +18,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"provisioning.example/station/internal/label"
+	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/settings"
 	"provisioning.example/station/internal/tpm"
 )
@@ -34,6 +35,11 @@ type homeConfig struct {
 
 	// ReworkBench is the file with the second key that may unlock boards, PEM; "": none.
 	ReworkBench string `toml:"rework_bench,omitempty"`
+
+	// Auto starts boards in the window as soon as they are there.
+	Auto bool `toml:"auto,omitempty"`
+	// Stop says when failures stop the line; nil: the usual numbers.
+	Stop *stopConfig `toml:"stop,omitempty"`
 
 	// OrderKey is the file with the key that orders are signed under, PEM; "":
 	// orders are taken as they are written.
@@ -176,6 +182,7 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 		{Key: "product", OK: c.Product == "" || c.Product == filepath.Base(c.Product), Allowed: "the name of a file in products, without .toml"},
 		{Key: "slots", OK: c.Slots >= 1 && c.Slots <= maxSlots, Allowed: fmt.Sprintf("1 to %d", maxSlots)},
 		{Key: "min_free_mib", OK: c.MinFree >= 16, Allowed: "16 or more"},
+		{Key: "stop", OK: c.Stop.ok(), Allowed: fmt.Sprintf("in_a_row, same_fault and same_slot are 0 to %d", provision.MaxStopRule)},
 		{Key: "dir", OK: backup.Dir != "", Allowed: "the folder for copies of the ledger"},
 		{Key: "every", OK: backup.Every == 0 || backup.Every.ok(), Allowed: backupEveryAllowed},
 		{Key: "printer", OK: labels.printerOK(), Allowed: "allowed: " + label.PrinterSpecs},

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/term"
 
 	"provisioning.example/station/internal/provision"
-	"provisioning.example/station/internal/record"
 )
 
 // progress shows a batch: one live line a slot on a terminal, one plain line a
@@ -89,16 +88,7 @@ func (p *progress) event(e provision.Event) {
 }
 
 func (p *progress) ended(r provision.Result) {
-	switch r.Outcome {
-	case record.Passed:
-		p.sum.passed++
-	case record.Failed:
-		p.sum.failed++
-	case record.Aborted:
-		p.sum.aborted++
-	default:
-		p.sum.errors++
-	}
+	p.sum.add(r.Outcome)
 	p.results <- r
 }
 
@@ -157,10 +147,10 @@ func (p *progress) close() summary {
 	<-p.written
 	s := p.sum
 	if p.json {
-		p.object(map[string]any{"event": "summary", "passed": s.passed, "failed": s.failed, "error": s.errors, "aborted": s.aborted})
+		p.object(s.object())
 		return s
 	}
-	fmt.Fprintf(p.out, "%d passed, %d failed, %d errors of the station, %d aborted\n", s.passed, s.failed, s.errors, s.aborted)
+	fmt.Fprintln(p.out, s.text())
 	return s
 }
 

@@ -28,6 +28,7 @@ type windowFlags struct {
 	ports    []string
 	units    string
 	order    string
+	auto     bool
 }
 
 // addWindow makes the command without a name open the window.
@@ -39,6 +40,7 @@ func addWindow(root *cobra.Command, g *globals) {
 	root.Flags().StringArrayVar(&f.ports, "port", nil, "a port to use, may be repeated (default: every port of the product)")
 	root.Flags().StringVar(&f.units, "units", "", "CSV list of units: serial, and uid, slot or any profile variable")
 	root.Flags().StringVar(&f.order, "order", "", "the work order to build for: its name, or its file")
+	root.Flags().BoolVar(&f.auto, "auto", false, "start each board as soon as it is there (or auto = true in station.toml)")
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		if err := displayFit(f.theme); err != nil {
 			return err
@@ -57,6 +59,7 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		cfg.Slots = max(b.home.cfg.Slots, len(f.ports))
+		cfg.Auto, cfg.Stop = f.auto || b.home.cfg.Auto, b.home.cfg.stopRules()
 		if err := onThisBench(cfg.Units, cfg.Slots); err != nil {
 			return err
 		}

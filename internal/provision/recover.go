@@ -15,6 +15,10 @@ import (
 // healEvery is how often a stopped ledger is tried again.
 const healEvery = 5 * time.Second
 
+// Heals tells whether a stopped line goes on by itself once what stopped it is
+// over; every other stop needs a person.
+func Heals(stop *Fault) bool { return stop.Code == "F-RECORD-01" || stop.Code == "F-RECORD-03" }
+
 // heal lets the line go on by itself once the ledger that stopped it takes
 // entries again: nobody needs to know of a button for that. What else stops
 // the line needs a person at the station's settings, and a new start.
@@ -49,6 +53,7 @@ func (st *Station) heal(stop *Fault) {
 		st.mu.Lock()
 		if st.stopped == stop {
 			st.stopped = nil
+			st.kick()
 			st.signal()
 		}
 		st.mu.Unlock()

@@ -50,8 +50,10 @@ type Config struct {
 	Units        *Units        // serials given by a list, for the order or without one; nil: none
 	Elsewhere    []*filter.Set // what other stations have used
 
-	Slots     int // places on the bench
-	Jobs      int // runs at the same time, 0: as many as slots
+	Auto      bool      // start in auto mode, see [Station.SetAuto]
+	Stop      StopRules // zero: no rule
+	Slots     int       // places on the bench
+	Jobs      int       // runs at the same time, 0: as many as slots
 	Simulated bool
 	Demo      bool
 	Health    func() []Health // asked for each snapshot; must not block
@@ -104,6 +106,8 @@ type Station struct {
 	live     map[string]*run // boards that a run holds, by its key
 	brought  map[string]*run // names and random numbers that a run brought
 	work     *work
+	auto     bool
+	ends     []ending // for the stop rules, oldest first
 	counters Counters
 	done     int       // units of the order that passed
 	counted  time.Time // when the counters were read
@@ -125,6 +129,7 @@ type slot struct {
 func New(ctx context.Context, cfg Config) (*Station, error) {
 	st := &Station{
 		cfg: cfg, roots: x509.NewCertPool(), began: time.Now(), wall: time.Now,
+		auto:    cfg.Auto,
 		changed: make(chan struct{}, 1), live: map[string]*run{}, brought: map[string]*run{}, quit: make(chan struct{}),
 	}
 	var err error
@@ -184,10 +189,11 @@ func (st *Station) Attach(number int, port, usb string) int {
 	if s.view.State == Busy {
 		s.view.Port, s.view.USB = port, usb
 	} else {
-		s.view = SlotView{Slot: s.view.Slot, Port: port, USB: usb, Step: -1}
+		s.view = SlotView{Slot: s.view.Slot, Port: port, USB: usb, Step: -1, Advice: s.view.Advice}
 		st.settle(s)
 	}
 	st.notify(s, nil)
+	st.kick()
 	return s.view.Slot
 }
 
@@ -224,7 +230,7 @@ func (st *Station) Detach(port string) {
 		}
 		s.present, s.scanned = false, ""
 		if s.view.State != Busy {
-			s.view = SlotView{Slot: s.view.Slot, Port: port, USB: s.view.USB, Step: -1}
+			s.view = SlotView{Slot: s.view.Slot, Port: port, USB: s.view.USB, Step: -1, Advice: s.view.Advice}
 		}
 		st.notify(s, nil)
 	}
@@ -237,10 +243,14 @@ func (st *Station) settle(s *slot) {
 	if s.scanned == "" && st.work.source == SerialScan {
 		s.view.State, s.view.Note = Scan, "Board found. Scan its label."
 	}
+	if s.view.Advice != nil {
+		s.view.Note = s.view.Advice.Remedy
+	}
 }
 
 // Provision starts runs on the given slots, or on every READY one, but no more
-// than the order wants, and returns how many were started. It never blocks.
+// than the order wants, and returns how many were started. A slot that is held is
+// started only where it is named. It never blocks.
 func (st *Station) Provision(numbers ...int) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -249,7 +259,8 @@ func (st *Station) Provision(numbers ...int) int {
 	}
 	n := 0
 	for _, s := range st.slots {
-		if s.view.State == Ready && (len(numbers) == 0 || slices.Contains(numbers, s.view.Slot)) && st.places() > 0 {
+		named := slices.Contains(numbers, s.view.Slot)
+		if s.view.State == Ready && (named || len(numbers) == 0 && s.view.Advice == nil) && st.places() > 0 {
 			st.start(s, n)
 			n++
 		}
@@ -270,6 +281,7 @@ func (st *Station) Retry(number int) error {
 		return fmt.Errorf("slot %d has nothing to retry", number)
 	}
 	st.stopped = nil // a person asked: the next run shows whether it is mended
+	st.forgive()
 	if !st.mayStart() {
 		return errors.New("the station is closing")
 	}
@@ -310,7 +322,7 @@ func (st *Station) start(s *slot, n int) {
 	s.cancel, s.started, s.work = cancel, time.Now(), st.work
 	s.view = SlotView{
 		Slot: s.view.Slot, Port: s.view.Port, USB: s.view.USB, State: Busy,
-		Serial: s.scanned, Step: -1, Note: "Waiting for its turn",
+		Serial: s.scanned, Step: -1, Note: "Waiting for its turn", Advice: s.view.Advice,
 	}
 	st.notify(s, nil)
 	st.wg.Go(func() {
@@ -351,6 +363,8 @@ func (st *Station) Resume() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.stopped = nil
+	st.forgive()
+	st.kick()
 	st.signal()
 }
 

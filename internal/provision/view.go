@@ -37,6 +37,7 @@ type SlotView struct {
 	Attempt int   // which attempt on this unit, from 1
 	Entry   int64 // sequence number of the end entry, 0 before it is recorded
 	Fault   *Fault
+	Advice  *Fault // the slot is held: board after board did not pass in it; nil: it is not
 }
 
 // Bucket counts the attempts that ended in one slice of time.
@@ -94,6 +95,7 @@ type Snapshot struct {
 	Role      string
 	Simulated bool // the TPM is not hardware: shown wherever a result is shown
 	Demo      bool
+	Auto      bool // a board that is ready is started without anybody's doing
 	Slots     []SlotView
 	Ready     int // boards that Provision would start now
 	ScanSlot  int // the slot whose label is asked for, 0: none

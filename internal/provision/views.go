@@ -38,13 +38,14 @@ func (st *Station) Snapshot() Snapshot {
 	defer st.mu.Unlock()
 	now := time.Now()
 	snap.Counters, snap.Stopped, snap.Done = st.counters, st.stopped, st.done
+	snap.Auto = st.auto
 	snap.Order, snap.Quantity = st.work.name(), st.work.quantity()
 	for _, s := range st.slots {
 		v := s.view
 		if v.State == Busy {
 			v.Elapsed = now.Sub(s.started)
 		}
-		if v.State == Ready && st.mayStart() {
+		if v.State == Ready && v.Advice == nil && st.mayStart() {
 			snap.Ready++
 		}
 		if v.State == Scan && snap.ScanSlot == 0 {
@@ -95,12 +96,16 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 		}
 		if failed.Action == StopStation {
 			st.stopped = failed
-			if failed.Code == "F-RECORD-01" || failed.Code == "F-RECORD-03" {
+			if Heals(failed) {
 				st.healers.Go(func() { st.heal(failed) })
 			}
 		}
 	}
 	s.cancel = nil
+	if st.judge(s, r, failed); failed == nil {
+		v.Advice = nil // its cable is good
+	}
+	defer st.kick()
 	st.notify(s, &Result{
 		Slot: r.slot, Port: r.port, Serial: r.serial, UID: r.uid(), Outcome: Outcome(failed), Fault: failed, Step: step,
 		Entry: seq, CertSHA256: digestHex(r.cert), CertSerial: r.certSerial,

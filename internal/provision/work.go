@@ -97,6 +97,7 @@ func (st *Station) Take(ctx context.Context, o *order.Order, units *Units) error
 			st.notify(s, nil)
 		}
 	}
+	st.kick()
 	st.signal()
 	return nil
 }

@@ -52,6 +52,9 @@ type world struct {
 	jobs      int
 	rework    []byte // the rework object that boards are given
 	order     *order.Order
+	slots     int // places on the bench; 0: one for each port
+	auto      bool
+	stop      provision.StopRules
 	fit       func() error
 	watch     func(provision.SlotView) // sees every change of a slot
 	opened    []*provision.Station
@@ -115,7 +118,7 @@ func (w *world) tryOpen() error {
 	}
 	w.station, err = provision.New(w.t.Context(), provision.Config{
 		Ledger: w.ledger, Reader: w.reader, Issuer: w.issuer, Profile: w.profile, Product: product,
-		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), 1), Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere, ReworkKeys: w.rework, Order: w.order,
+		Operator: "os:test", Software: "station test", Slots: max(len(w.ports), w.slots, 1), Auto: w.auto, Stop: w.stop, Jobs: w.jobs, Units: w.units, Elsewhere: w.elsewhere, ReworkKeys: w.rework, Order: w.order,
 		Open: func(ctx context.Context, port string) (smp.Stream, error) { return w.dial(ctx, port) }, Fit: w.fit,
 		Observe: func(e provision.Event) {
 			if w.watch != nil {

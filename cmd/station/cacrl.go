@@ -3,14 +3,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"provisioning.example/station/internal/authority"
 	"provisioning.example/station/internal/issuer"
+	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/record"
 	"provisioning.example/station/internal/settings"
 )
 
@@ -109,6 +116,13 @@ func (b *bench) writeCRLs(c *cobra.Command, g *globals, f crlFlags) error {
 	if err := settings.Write(f.out, text, 0o644); err != nil {
 		return usage(err, "name a writable file with --out; the lists are on record, another run makes newer ones")
 	}
+	listed := map[string]bool{}
+	for _, i := range issuers {
+		listed[i.KeyID()] = true
+	}
+	if err := b.tellOrphans(c, g, listed); err != nil {
+		return err
+	}
 	for _, r := range lost {
 		fmt.Fprintf(c.ErrOrStderr(), "no list of retired %s: its key is not in this TPM; if a certificate of it was revoked, the root must revoke serial %x\n",
 			r.Intermediate().Subject, r.Intermediate().SerialNumber)
@@ -126,5 +140,90 @@ func tellCRL(c *cobra.Command, g *globals, crl *issuer.CRL, i *issuer.Issuer) er
 		})
 	}
 	fmt.Fprintln(c.OutOrStdout(), listWords(l))
+	return nil
+}
+
+// orphan is an intermediate whose key signs no list any more although
+// certificates of it were revoked, and still run.
+type orphan struct {
+	cert    *x509.Certificate
+	revoked int
+}
+
+// orphans finds them among all intermediates that were ever installed, those of
+// earlier epochs included. listed are the keys that do sign lists; what a list
+// of the root in lists names is taken care of.
+func orphans(ctx context.Context, r *reader.Reader, listed map[string]bool, lists []*x509.RevocationList, now time.Time) (all []orphan, err error) {
+	seen := maps.Clone(listed)
+	for at, more := (reader.Cursor{}), true; more; {
+		page, next, older, err := r.Page(ctx, reader.Filter{Kinds: []string{record.KindCA}}, at, reader.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			if e.Body.Action != "installed" || e.Body.Cert == "" || seen[e.Body.IssuerKey] {
+				continue
+			}
+			seen[e.Body.IssuerKey] = true
+			o := orphan{}
+			for v, err := range r.Revocations(ctx, e.Body.IssuerKey) {
+				if err != nil {
+					return nil, err
+				}
+				if v.NotAfter.IsZero() || v.NotAfter.After(now) {
+					o.revoked++
+				}
+			}
+			if o.revoked == 0 {
+				continue
+			}
+			der, err := r.Blob(ctx, e.Body.Cert)
+			if err != nil {
+				return nil, err
+			}
+			if o.cert, err = x509.ParseCertificate(der); err != nil {
+				return nil, fmt.Errorf("intermediate of entry %d: %w", e.Seq, err)
+			}
+			if !namedIn(lists, o.cert) {
+				all = append(all, o)
+			}
+		}
+		at, more = next, older
+	}
+	return all, nil
+}
+
+// namedIn says whether a list names a certificate. The lists are installed ones:
+// their signatures were checked.
+func namedIn(lists []*x509.RevocationList, cert *x509.Certificate) bool {
+	return slices.ContainsFunc(lists, func(l *x509.RevocationList) bool {
+		return bytes.Equal(l.RawIssuer, cert.RawIssuer) && slices.ContainsFunc(l.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool {
+			return e.SerialNumber.Cmp(cert.SerialNumber) == 0
+		})
+	})
+}
+
+// tellOrphans warns of revoked certificates that no list can name.
+func (b *bench) tellOrphans(c *cobra.Command, g *globals, listed map[string]bool) error {
+	in, err := b.installedCA()
+	if err != nil {
+		return err
+	}
+	all, err := orphans(c.Context(), b.reader, listed, in.CRLs, time.Now())
+	if err != nil {
+		return unfit(err, "see: station ledger verify")
+	}
+	for _, o := range all {
+		fmt.Fprintf(c.ErrOrStderr(), "WARNING: %d revoked certificates of %s are on no list: its key is not in this TPM; the root must revoke that intermediate: station root revoke --serial %x\n",
+			o.revoked, o.cert.Subject, o.cert.SerialNumber)
+		if !g.json {
+			continue
+		}
+		if err := printJSON(c, map[string]any{
+			"event": "unlisted", "issuer_key": hex.EncodeToString(o.cert.SubjectKeyId), "serial": fmt.Sprintf("%x", o.cert.SerialNumber), "count": o.revoked,
+		}); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -77,6 +77,9 @@ func (b *bench) installCA(ctx context.Context, text []byte, replace bool) (*auth
 		Certificates: text, CA: ca.Public(), Checkpoint: checkpoint.Public(),
 		Replace: replace || b.home.cfg.Keys.Next != nil, // of a rotation it was asked for
 	})
+	if errors.Is(err, authority.ErrExists) {
+		return nil, usage(err, "nothing was installed; to retire the intermediate that is installed, and issue with this one: station ca install --replace FILE")
+	}
 	if err != nil {
 		return nil, usage(err, "nothing was installed; was this made for this station's request?")
 	}

@@ -53,6 +53,7 @@ var organs = []struct {
 	{"ports", lookPorts},
 	{"printer", lookPrinter},
 	{"certificate", lookCertificate},
+	{"manifests", lookManifestKey},
 }
 
 func newDoctor(g *globals) *cobra.Command {
@@ -160,7 +161,7 @@ func lookKeys(ctx context.Context, x *examination) finding {
 		name string
 		ref  *tpm.KeyRef
 		must bool
-	}{{"CA", k.CA, true}, {"checkpoint", k.Checkpoint, true}, {"rework", k.Rework, false}} {
+	}{{"CA", k.CA, true}, {"checkpoint", k.Checkpoint, true}, {"rework", k.Rework, false}, {"manifest", k.Manifest, false}} {
 		if key.ref == nil && !key.must {
 			continue
 		}
@@ -308,4 +309,36 @@ func lookCertificate(ctx context.Context, x *examination) finding {
 		}
 	}
 	return ok("the issuing window ends in %d days", days)
+}
+
+// lookManifestKey looks after the certificate of the key that signs manifests:
+// customers who have only the root judge by it.
+func lookManifestKey(ctx context.Context, x *examination) finding {
+	if x.home.cfg.Keys.Manifest == nil {
+		return ok("no key signs manifests yet; the first export makes one")
+	}
+	r, err := reader.Open(ctx, x.home.ledgerPath())
+	if err != nil {
+		return stop(judgeHint(err), "%v", err)
+	}
+	defer r.Close()
+	all, err := manifestCertificates(ctx, r, "")
+	if err != nil {
+		return stop("see: station ledger verify", "%v", err)
+	}
+	if len(all) == 0 {
+		return ok("the key that signs manifests has no certificate yet; the next export makes one")
+	}
+	const again = "have it certified anew, with the CA key's PIN: station ledger export --format manifest"
+	last := all[len(all)-1]
+	days := int(last.cert.NotAfter.Sub(x.now).Hours() / 24)
+	switch {
+	case last.revoked != "":
+		return warn(again, "certificate %x of the key that signs manifests was revoked: %s", last.cert.SerialNumber, last.revoked)
+	case x.now.After(last.cert.NotAfter):
+		return warn(again, "the certificate of the key that signs manifests ended at %s", last.cert.NotAfter.Format(time.DateTime))
+	case days < 30:
+		return warn(again, "the certificate of the key that signs manifests ends in %d days", days)
+	}
+	return ok("the certificate of the key that signs manifests ends in %d days", days)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"os"
@@ -94,6 +95,7 @@ func TestExportPacks(t *testing.T) {
 	}
 
 	p.verifyManifest(live)
+	p.revokeManifestKey()
 
 	p.must("ledger", "export", "--format", "c-header", "--unit", live, "--out", p.path("certificates.h"))
 	if h := p.read("certificates.h"); !strings.Contains(h, "station_device[]") || !strings.Contains(h, "SIMULATED TPM") {
@@ -110,6 +112,41 @@ func TestExportPacks(t *testing.T) {
 		t.Errorf("filter on record: %q", e.Filter)
 	}
 	p.content()
+}
+
+// revokeManifestKey: the key's certificate is revoked as any other; superseded, the same key gets another one, compromised, another key
+// is made. doctor tells.
+func (p *plant) revokeManifestKey() {
+	t := p.t
+	t.Helper()
+	was := p.last(record.KindCA)
+	for _, try := range []struct {
+		reason string
+		same   bool
+	}{{"superseded", true}, {"keyCompromise", false}} {
+		if out := p.must("doctor"); !strings.Contains(out, "the certificate of the key that signs manifests ends in") {
+			t.Errorf("doctor before it is revoked:\n%s", out)
+		}
+		p.must("ca", "revoke", "--serial", was.CertSerial, "--reason", try.reason, "--approver", "qa-2")
+		if out := p.must("doctor"); !strings.Contains(out, "of the key that signs manifests was revoked: "+try.reason) {
+			t.Errorf("doctor, %s:\n%s", try.reason, out)
+		}
+		if code, _, errs := p.do("ledger", "export", "--format", "manifest", "--out", p.path("no.json")); code != exitUsage || !strings.Contains(errs, "to certify the key that signs manifests") {
+			t.Errorf("%s, without a PIN: exit %d, %s", try.reason, code, errs)
+		}
+		p.must("ledger", "export", "--format", "manifest", "--out", p.path(try.reason+".json"), "--pin-file", p.path("pin"))
+		now := p.last(record.KindCA)
+		if now.Action != "certified" || now.Cert == was.Cert || (now.SPKI == was.SPKI) != try.same {
+			t.Errorf("%s: certified %+v after %+v", try.reason, now, was)
+		}
+		was = now
+	}
+	p.must("ca", "crl", "--pin-file", p.path("pin"), "--out", p.path("manifest.crl"))
+	if l := p.lists("manifest.crl"); len(l) != 1 || len(l[0].RevokedCertificateEntries) != 3 { // and the scrapped unit
+		t.Errorf("%d lists, the first names %d certificates", len(l), len(l[0].RevokedCertificateEntries))
+	}
+	p.refused("the root revokes it", "ca", "revoke", "--reason", "superseded", "--approver", "qa-2", "--serial",
+		hex.EncodeToString(pemCerts(t, p.read("home/ca/certificates.pem"))[0].SerialNumber.Bytes()))
 }
 
 // verifyManifest exports manifests and judges them from outside.

@@ -4,11 +4,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"provisioning.example/station/internal/filter"
+	"provisioning.example/station/internal/issuer"
 )
 
 // neighbour makes the home of a second station under the same root, with the
@@ -63,6 +67,7 @@ func TestFilterBetweenStations(t *testing.T) {
 		}
 	}
 	p.filterForgeries(refused, file)
+	p.filterOfRevoked()
 	p.must("ledger", "filter", "export", "--out", p.path("newer"))
 	must("ledger", "filter", "import", p.path("newer"))
 	refused("older than what was imported", "ledger", "filter", "import", file)
@@ -76,6 +81,26 @@ func TestFilterBetweenStations(t *testing.T) {
 	p.write("line-2/filters/plant%2Fline-1.used", string(old))
 	refused("is not the file that was imported", "ledger", "filter", "list")
 	refused("is not the file that was imported", "batch", "--pin-file", p.path("pin"))
+}
+
+// filterOfRevoked: the root took back the key of the first station's ledger. A third one, which learns it by a list that is given or
+// kept, does not believe what that key signed.
+func (p *plant) filterOfRevoked() {
+	p.t.Helper()
+	refused, must := p.neighbour("line-3")
+	root := func(args ...string) {
+		p.must(append([]string{"root", args[0], "--root", p.path("root"), "--passphrase-file", p.path("passphrase")}, args[1:]...)...)
+	}
+	root("crl", "--out", p.path("before.crl"))
+	certs := pemCerts(p.t, p.read("answer.pem"))
+	at := slices.IndexFunc(certs, func(c *x509.Certificate) bool { _, err := issuer.LedgerOrigin(c); return err == nil })
+	root("revoke", "--serial", fmt.Sprintf("%x", certs[at].SerialNumber), "--reason", "keyCompromise", "--operator", "ada", "--approver", "bob")
+	root("crl", "--out", p.path("after.crl"))
+	refused("the root revoked the key of that ledger", "ledger", "filter", "import", p.path("used"), "--crl", p.path("after.crl"))
+	refused("it is no revocation list of", "ledger", "filter", "import", p.path("used"), "--crl", p.path("used"))
+	must("ca", "install", p.path("after.crl"))
+	refused("the root revoked the key of that ledger", "ledger", "filter", "import", p.path("used"))
+	refused("the root revoked the key of that ledger", "ledger", "filter", "import", p.path("used"), "--crl", p.path("before.crl"))
 }
 
 // filterForgeries changes one part after the other of a good file.

@@ -8,11 +8,13 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,12 +26,13 @@ import (
 )
 
 func newFilterImport(g *globals) *cobra.Command {
-	var key, root string
+	var by filterAnchors
 	c := &cobra.Command{
 		Use: "import FILE", Short: "refuse from now on what another station has used", Args: cobra.ExactArgs(1),
 		Long: `import checks that the file is what the other station's ledger says it exported,
 records it, and keeps it in the home. The ledger's key is known by the
-certificate in the file, which the root must have issued, or is given with --key.
+certificate in the file, which the root must have issued and not have revoked
+since, or is given with --key.
 A newer file of the same station replaces an older one.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			raw, err := readFilter(args[0])
@@ -45,7 +48,7 @@ A newer file of the same station replaces an older one.`,
 				return err
 			}
 			defer b.Close()
-			if err := b.checkFilter(f, key, root); err != nil {
+			if err := b.checkFilter(f, by); err != nil {
 				return usage(fmt.Errorf("%s: %w", args[0], err), "nothing was imported; have the file exported again, or name the right --key or --root")
 			}
 			if err := b.importFilter(c.Context(), f, raw, filepath.Base(args[0])); err != nil {
@@ -55,13 +58,17 @@ A newer file of the same station replaces an older one.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&key, "key", "", "verifier key of the other ledger, as text or in a file")
-	c.Flags().StringVar(&root, "root", "", "root certificate that issued the other station's checkpoint key (default: this station's)")
+	c.Flags().StringVar(&by.key, "key", "", "verifier key of the other ledger, as text or in a file")
+	c.Flags().StringVar(&by.root, "root", "", "root certificate that issued the other station's checkpoint key (default: this station's)")
+	c.Flags().StringVar(&by.list, "crl", "", "the root's newest revocation list (besides those that ca install took)")
 	return c
 }
 
+// filterAnchors is by what a file of another station is judged.
+type filterAnchors struct{ key, root, list string }
+
 // checkFilter says whether the set is the one that the ledger it names exported.
-func (b *bench) checkFilter(f *filter.File, key, root string) error {
+func (b *bench) checkFilter(f *filter.File, by filterAnchors) error {
 	origin, err := record.ParseOrigin(f.Set.Origin())
 	if err != nil {
 		return err
@@ -72,7 +79,7 @@ func (b *bench) checkFilter(f *filter.File, key, root string) error {
 	if origin.Station == b.ledger.Origin().Station {
 		return fmt.Errorf("these are used values of %s itself: its own ledger knows them", origin.Station)
 	}
-	v, err := b.filterVerifier(f, origin, key, root)
+	v, err := b.filterVerifier(f, origin, by)
 	if err != nil {
 		return err
 	}
@@ -99,8 +106,8 @@ func (b *bench) checkFilter(f *filter.File, key, root string) error {
 
 // filterVerifier is the key of the other ledger: the given one, else the one
 // that the root certified for this origin.
-func (b *bench) filterVerifier(f *filter.File, origin record.Origin, key, root string) (*record.Verifier, error) {
-	if key != "" {
+func (b *bench) filterVerifier(f *filter.File, origin record.Origin, by filterAnchors) (*record.Verifier, error) {
+	if key := by.key; key != "" {
 		if !strings.Contains(key, "+") || exists(key) {
 			text, err := settings.Read(key)
 			if err != nil {
@@ -121,7 +128,7 @@ func (b *bench) filterVerifier(f *filter.File, origin record.Origin, key, root s
 	if err != nil {
 		return nil, fmt.Errorf("certificate of its ledger's key: %w", err)
 	}
-	anchor, err := b.filterRoot(root)
+	anchor, lists, err := b.filterRoot(by)
 	if err != nil {
 		return nil, err
 	}
@@ -132,21 +139,68 @@ func (b *bench) filterVerifier(f *filter.File, origin record.Origin, key, root s
 	if err == nil && name != origin.String() {
 		err = fmt.Errorf("the certificate is for the ledger %s, the values are of %s", name, origin)
 	}
+	if err == nil {
+		err = notRevoked(cert, anchor, lists)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return record.NewVerifier(origin, cert.PublicKey)
 }
 
-func (b *bench) filterRoot(path string) (*x509.Certificate, error) {
-	if path != "" {
-		return readCertificate(path)
+// notRevoked looks a certificate up in what the root took back. A list that the
+// root did not sign says nothing of it.
+func notRevoked(cert, root *x509.Certificate, lists []*x509.RevocationList) error {
+	for _, l := range lists {
+		if !bytes.Equal(l.RawIssuer, root.RawSubject) || l.CheckSignatureFrom(root) != nil {
+			continue
+		}
+		for _, e := range l.RevokedCertificateEntries {
+			if e.SerialNumber.Cmp(cert.SerialNumber) == 0 {
+				return fmt.Errorf("the root revoked the key of that ledger at %s (list %d, serial %x): what it signs is not believed any more",
+					e.RevocationTime.UTC().Format(time.RFC3339), l.Number, cert.SerialNumber)
+			}
+		}
 	}
+	return nil
+}
+
+// filterRoot is the root that is believed, and the revocation lists at hand.
+func (b *bench) filterRoot(by filterAnchors) (root *x509.Certificate, lists []*x509.RevocationList, err error) {
 	in, err := authority.Load(b.home.path("ca"))
+	switch {
+	case err == nil:
+		root, lists = in.Root(), in.CRLs
+	case by.root == "":
+		return nil, nil, err
+	}
+	if by.root != "" {
+		if root, err = readCertificate(by.root); err != nil {
+			return nil, nil, err
+		}
+	}
+	if by.list == "" {
+		return root, lists, nil
+	}
+	l, err := readList(by.list)
+	if err == nil {
+		err = l.CheckSignatureFrom(root)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("--crl %s: it is no revocation list of %s: %w", by.list, root.Subject, err)
+	}
+	return root, append(lists, l), nil
+}
+
+func readList(path string) (*x509.RevocationList, error) {
+	text, err := settings.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	return in.Root(), nil
+	if b, _ := pem.Decode(text); b != nil {
+		text = b.Bytes
+	}
+	return x509.ParseRevocationList(text)
 }
 
 // importFilter records the file, then keeps it. A crash between the two leaves

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"provisioning.example/station/internal/authority"
@@ -29,6 +30,9 @@ func (h *home) manifestAuthPath() string {
 func (b *bench) manifestKey(ctx context.Context, g *globals, in *authority.Installed) (export.ManifestKey, error) {
 	auth, err := makeAuth(b.home.manifestAuthPath())
 	if err != nil {
+		return export.ManifestKey{}, err
+	}
+	if err := b.forgetManifestKey(ctx); err != nil {
 		return export.ManifestKey{}, err
 	}
 	if err := b.makeManifestKey(ctx, auth); err != nil {
@@ -68,33 +72,91 @@ func (b *bench) makeManifestKey(ctx context.Context, auth []byte) error {
 }
 
 // manifestCertificate finds the key's certificate in the ledger; nil where there
-// is none by the intermediate that issues now, or it has run out.
+// is none by the intermediate that issues now, or it has run out or was revoked.
 func (b *bench) manifestCertificate(ctx context.Context, key *tpm.Key, in *authority.Installed) (*x509.Certificate, error) {
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("encode the manifest key: %w", err)
 	}
-	entries, err := b.reader.EntriesOf(ctx, reader.Query{SPKI: digestOf(spki), Kinds: []string{record.KindCA}})
+	all, err := manifestCertificates(ctx, b.reader, digestOf(spki))
 	if err != nil {
 		return nil, unfit(err, "see: station ledger verify")
 	}
-	for _, e := range entries {
-		if e.Body.Action != "certified" {
-			continue
-		}
-		der, err := b.reader.Blob(ctx, e.Body.Cert)
-		if err != nil {
-			return nil, unfit(err, "see: station ledger verify")
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, unfit(fmt.Errorf("the manifest key's certificate: %w", err), "see: station ledger verify")
-		}
-		if cert.CheckSignatureFrom(in.Intermediate()) == nil && time.Now().Before(cert.NotAfter) {
-			return cert, nil
+	for _, m := range all {
+		if m.revoked == "" && m.cert.CheckSignatureFrom(in.Intermediate()) == nil && time.Now().Before(m.cert.NotAfter) {
+			return m.cert, nil
 		}
 	}
 	return nil, nil
+}
+
+// manifestCert is a certificate of a key that signs manifests, as the ledger has
+// it.
+type manifestCert struct {
+	cert    *x509.Certificate
+	spki    string // SHA-256 of the key
+	revoked string // the reason, "" where it was not
+}
+
+// manifestCertificates are those of a key, or of all of them where spki is "",
+// in the order they were made.
+func manifestCertificates(ctx context.Context, r *reader.Reader, spki string) (all []manifestCert, err error) {
+	for at, more := (reader.Cursor{}), true; more; {
+		page, next, older, err := r.Page(ctx, reader.Filter{Kinds: []string{record.KindCA}}, at, reader.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			if e.Body.Action != "certified" || spki != "" && e.Body.SPKI != spki {
+				continue
+			}
+			der, err := r.Blob(ctx, e.Body.Cert)
+			if err != nil {
+				return nil, err
+			}
+			m := manifestCert{spki: e.Body.SPKI}
+			if m.cert, err = x509.ParseCertificate(der); err != nil {
+				return nil, fmt.Errorf("the manifest key's certificate: %w", err)
+			}
+			taken, err := r.EntriesOf(ctx, reader.Query{Cert: e.Body.Cert, Kinds: []string{record.KindRevoked}})
+			if err != nil {
+				return nil, err
+			}
+			if len(taken) > 0 {
+				m.revoked = taken[0].Body.Reason
+			}
+			all = append(all, m)
+		}
+		at, more = next, older
+	}
+	slices.Reverse(all)
+	return all, nil
+}
+
+// forgetManifestKey has another key made in the place of one that somebody else
+// may have: no certificate makes that one good again.
+func (b *bench) forgetManifestKey(ctx context.Context) error {
+	k := &b.home.cfg.Keys
+	if k.Manifest == nil {
+		return nil
+	}
+	key, err := b.tpm.Key(ctx, *k.Manifest, noPIN)
+	if err != nil {
+		return unfit(fmt.Errorf("the manifest key: %w", err), "is this the TPM the home was made with? see: station doctor")
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return fmt.Errorf("encode the manifest key: %w", err)
+	}
+	all, err := manifestCertificates(ctx, b.reader, digestOf(spki))
+	if err != nil {
+		return unfit(err, "see: station ledger verify")
+	}
+	if !slices.ContainsFunc(all, func(m manifestCert) bool { return m.revoked == "keyCompromise" }) {
+		return nil
+	}
+	k.Manifest, k.ManifestCreation = nil, nil
+	return b.home.save()
 }
 
 // certifyManifestKey has the intermediate certify the key. The certificate is

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -165,6 +166,8 @@ func TestRotatedPIN(t *testing.T) {
 func TestRetiredKeyLost(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	p.must(p.batchArgs(p.agents(1))...)
+	p.must("scrap", "00c0ffee0001", "--reason", "keyCompromise", "--approver", "qa-2")
+	serial := fmt.Sprintf("%x", pemCerts(t, p.read("home/ca/certificates.pem"))[0].SerialNumber)
 	p.rotate("second.pem")
 	p.must("ca", "install", p.path("second.pem"))
 	text, err := os.ReadFile(p.path("home/station.toml"))
@@ -181,5 +184,16 @@ func TestRetiredKeyLost(t *testing.T) {
 	code, out, errs := p.do("ca", "crl", "--pin-file", p.path("pin"))
 	if code != exitPassed || !strings.Contains(errs, "no list of retired") || len(p.lists("home/ca/crl.pem")) != 1 {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	warning := "WARNING: 1 revoked certificates of "
+	if !strings.Contains(errs, warning) || !strings.Contains(errs, "the root must revoke that intermediate: station root revoke --serial "+serial) {
+		t.Errorf("%s", errs)
+	}
+	// Once the root has revoked it, all is said.
+	p.must("root", "revoke", "--root", p.path("root"), "--passphrase-file", p.path("passphrase"), "--serial", serial, "--reason", "superseded", "--operator", "ada", "--approver", "bob")
+	p.must("root", "crl", "--root", p.path("root"), "--passphrase-file", p.path("passphrase"), "--out", p.path("root.crl"))
+	p.must("ca", "install", p.path("root.crl"))
+	if code, out, errs := p.do("ca", "crl", "--pin-file", p.path("pin")); code != exitPassed || strings.Contains(errs, "WARNING") {
+		t.Errorf("after the root revoked it: exit %d\n%s%s", code, out, errs)
 	}
 }

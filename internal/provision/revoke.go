@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,10 +135,14 @@ func (d Desk) RevokeCertificate(ctx context.Context, serial string, why Why) (*W
 	}
 	serial = strings.ToLower(strings.ReplaceAll(serial, ":", ""))
 	found, err := d.Ledger.Reader().EntriesOf(ctx, reader.Query{
-		CertSerial: serial, Kinds: []string{record.KindIssued, record.KindRenewed, record.KindCAVerify, record.KindRevoked},
+		CertSerial: serial, Kinds: []string{record.KindIssued, record.KindRenewed, record.KindCAVerify, record.KindCA, record.KindRevoked},
 	})
 	if err != nil {
 		return nil, err
+	}
+	// What a root signed, it must revoke itself; the intermediate certified the key that signs manifests.
+	if slices.ContainsFunc(found, func(e record.Entry) bool { return e.Body.Kind == record.KindCA && e.Body.Action != "certified" }) {
+		return nil, refused("certificate %.64s is the station's intermediate: the root revokes it (station root revoke)", serial)
 	}
 	if len(found) == 0 || found[0].Body.Kind == record.KindRevoked {
 		return nil, refused("the ledger has no certificate with serial number %.64s", serial)

@@ -62,7 +62,7 @@ func (r *Reader) Revocations(ctx context.Context, issuerKey string) iter.Seq2[Re
 			return !yield(v, err) || err != nil
 		}, func(err error) { yield(Revocation{}, err) },
 			`SELECT r.id, r.body, r.leaf, c.body ->> '$.not_after' FROM entry r LEFT JOIN entry c
-				ON c.id = (SELECT min(id) FROM entry WHERE cert_sha256 = r.cert_sha256 AND kind IN ('issued', 'renewed', 'caverify'))
+				ON c.id = (SELECT min(id) FROM entry WHERE cert_sha256 = r.cert_sha256 AND (kind IN ('issued', 'renewed', 'caverify') OR kind = 'ca' AND body ->> '$.action' = 'certified'))
 			 WHERE r.kind = 'revoked' AND coalesce(r.body ->> '$.issuer_key', c.body ->> '$.issuer_key') = ?
 			 AND NOT EXISTS (SELECT 1 FROM entry o WHERE o.cert_sha256 = r.cert_sha256 AND o.kind = 'revoked' AND o.id < r.id)
 			 ORDER BY r.id`, issuerKey)
@@ -93,7 +93,7 @@ func (r *Reader) LastCRL(ctx context.Context, issuerKey string) (e record.Entry,
 // It looks at every certificate of the ledger.
 func (r *Reader) LastEnd(ctx context.Context, issuerKey string) (time.Time, error) {
 	var end sql.NullString
-	err := r.db.QueryRowContext(ctx, `SELECT max(body ->> '$.not_after') FROM entry WHERE kind IN ('issued', 'renewed', 'caverify')
+	err := r.db.QueryRowContext(ctx, `SELECT max(body ->> '$.not_after') FROM entry WHERE (kind IN ('issued', 'renewed', 'caverify') OR kind = 'ca' AND body ->> '$.action' = 'certified')
 		AND body ->> '$.issuer_key' = ?`, issuerKey).Scan(&end)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ledger: %w", err)

@@ -161,6 +161,7 @@ func TestDisk(t *testing.T) {
 		return
 	}
 	t.Run("full", func(t *testing.T) {
+		t.Parallel() // it waits for the line to go on
 		d := newDiskBench(t, 0)
 		defer d.close()
 		d.at("issuing", d.disk.Fill)
@@ -177,6 +178,7 @@ func TestDisk(t *testing.T) {
 		d.left(1)
 	})
 	t.Run("full, then a new start", func(t *testing.T) {
+		t.Parallel()
 		d := newDiskBench(t, 0)
 		defer d.close()
 		d.at("issued", d.disk.Fill)
@@ -188,6 +190,7 @@ func TestDisk(t *testing.T) {
 		d.left(1)
 	})
 	t.Run("full with ballast", func(t *testing.T) {
+		t.Parallel()
 		d := newDiskBench(t, diskBallast)
 		defer d.close()
 		if !d.hasBallast() {
@@ -220,6 +223,7 @@ func TestDisk(t *testing.T) {
 	} {
 		for point, certificates := range map[string]int{"issuing": 0, "issued": 1} {
 			t.Run(name+" after "+point, func(t *testing.T) {
+				t.Parallel()
 				d := newDiskBench(t, diskBallast)
 				defer d.close()
 				d.at(point, func() { fail.begin(d.disk) })

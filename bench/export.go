@@ -43,7 +43,7 @@ func exportFigures(ctx context.Context, p *plant) (*report, error) {
 			return nil, err
 		}
 		for _, format := range []string{"jsonl", "csv"} {
-			turns, err := p.exportTurns(ctx, dir, format, turnsFor(entries))
+			turns, err := p.exportTurns(ctx, dir, format, p.lots.turnsFor(entries))
 			if err != nil {
 				return nil, err
 			}

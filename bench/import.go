@@ -56,7 +56,7 @@ func importFigures(ctx context.Context, p *plant) (*report, error) {
 			return nil, err
 		}
 		var turns []importRow
-		for n := range turnsFor(entries) {
+		for n := range p.lots.turnsFor(entries) {
 			t, err := m.turn(ctx, n)
 			if err != nil {
 				return nil, err

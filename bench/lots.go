@@ -24,6 +24,7 @@ import (
 type lots struct {
 	dir   string
 	sizes []int64 // entries
+	turns int     // of what takes long; 0: by the size
 }
 
 // newLots reads sizes as 1000000,10000000. Without a folder the user's cache is taken.
@@ -61,8 +62,11 @@ func (p *plant) lot(ctx context.Context, entries int64) (string, error) {
 }
 
 // turnsFor is how often something is measured that takes long with a long ledger.
-func turnsFor(entries int64) int {
-	if entries > 2_000_000 {
+func (l lots) turnsFor(entries int64) int {
+	switch {
+	case l.turns > 0:
+		return l.turns
+	case entries > 2_000_000:
 		return 1
 	}
 	return 3

@@ -41,11 +41,13 @@ func main() {
 	only := flag.String("only", "", "some figures instead of all, for example P3 or P6,P7")
 	entries := flag.String("entries", "1000000", "lengths of the ledgers of P5 to P8 and P13")
 	kept := flag.String("lots", "", "folder of the long ledgers, which stay there; none: station-bench in the user's cache")
+	turns := flag.Int("turns", 0, "how often what takes long is measured; 0: three times, once with more than two million entries")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	runtime.LockOSThread() // processes that are started here end with this thread
 	lots, err := newLots(*kept, *entries)
+	lots.turns = *turns
 	if err == nil {
 		err = bench(ctx, *station, *agent, *out, *only, lots)
 	}

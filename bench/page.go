@@ -27,14 +27,21 @@ const epilogue = `
 ## Again
 
 ` + "```sh" + `
-make bench         # all of it, and this page
-make bench-test    # the arithmetic of the tools
-bin/bench -only P3 # one figure, printed only
+make bench                      # all of it, and this page
+make bench-large                # with a ledger of ten million entries besides
+make bench-test                 # the arithmetic of the tools
+bin/bench -only P3              # one figure, printed only
+bin/bench -only P6,P7 -entries 10000000 -turns 1
+rm -r ~/.cache/station-bench    # the long ledgers
 ` + "```" + `
 
 The tools work by hand, too: ` + "`bin/paced-line`" + ` puts a serial line of a given speed
 in front of a board on a pseudo-terminal, ` + "`bin/tpm-proxy`" + ` counts the commands that
 a TPM on a socket gets, slows its signatures down and models a resource manager.
+` + "`bin/make-lot -entries 1000000 -dir DIR`" + ` makes the home of a station that has made so
+many entries: units with a key, a request, a certificate and a receipt each, some of
+which failed at first, under checkpoints and seals of a simulated TPM.
+` + "`stationctl ledger verify --home DIR/home --root DIR/root/root.pem`" + ` judges it like any other.
 `
 
 // pageOf is docs/benchmarks.md.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"provisioning.example/station/bench/lot"
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/record"
@@ -17,7 +19,8 @@ import (
 const searchHow = `Questions that screens and commands ask, one after the other, each %d times with other
 values, all drawn at random from the whole ledger: the files are far larger than any
 cache of SQLite's, and the operating system's is warm. What is measured is our reader's
-answer, decoded; a page has 100 entries.`
+answer, decoded; a page has 100 entries. Where others work on the machine, the p99 is
+how long an answer waits for a processor; what it costs one is beside it, as a mean.`
 
 // asked is how often each question is asked.
 const asked = 1000
@@ -96,7 +99,7 @@ func pageOfFilter(ctx context.Context, s searched, f reader.Filter) (int, error)
 // searchFigures is P8: answers to who searches in a long ledger.
 func searchFigures(ctx context.Context, p *plant) (*report, error) {
 	r := &report{
-		title: "P8, search, milliseconds", how: fmt.Sprintf(searchHow, asked), head: []string{"entries", "question", "median", "p99", "longest", "entries found"},
+		title: "P8, search, milliseconds", how: fmt.Sprintf(searchHow, asked), head: []string{"entries", "question", "median", "p99", "longest", "processor time", "entries found"},
 	}
 	for _, entries := range p.lots.sizes {
 		dir, err := p.lot(ctx, entries)
@@ -123,7 +126,7 @@ func (r *report) search(ctx context.Context, entries int64, path string) error {
 	worst, name := 0.0, ""
 	for _, q := range questions {
 		var took []float64
-		found := 0
+		found, busy := 0, processorTime()
 		for _, s := range units {
 			began := time.Now()
 			n, err := q.ask(ctx, s)
@@ -133,6 +136,7 @@ func (r *report) search(ctx context.Context, entries int64, path string) error {
 			took = append(took, time.Since(began).Seconds()*1000)
 			found += n
 		}
+		busy = (processorTime() - busy) / float64(len(units))
 		slices.Sort(took)
 		p99 := took[len(took)*99/100]
 		if p99 > worst {
@@ -140,13 +144,22 @@ func (r *report) search(ctx context.Context, entries int64, path string) error {
 		}
 		r.rows = append(r.rows, []string{
 			million(entries), q.name, fmt.Sprintf("%.2f", medianOf(took)), fmt.Sprintf("%.2f", p99), fmt.Sprintf("%.2f", took[len(took)-1]),
-			fmt.Sprintf("%.1f", float64(found)/float64(len(units))),
+			fmt.Sprintf("%.2f", busy*1000), fmt.Sprintf("%.1f", float64(found)/float64(len(units))),
 		})
 	}
 	r.figures = append(r.figures, figure{
 		"P8", fmt.Sprintf("search among %s entries, slowest question's p99", million(entries)), fmt.Sprintf("%.2f ms", worst), name + ", 5 ms", worst / 5, atMost(1),
 	})
 	return nil
+}
+
+// processorTime is what this process has had of the processors, in seconds.
+func processorTime() float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0 // it knows no other reason than a wrong argument
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // draw picks units that passed, at random.

@@ -57,7 +57,7 @@ func verifyFigures(ctx context.Context, p *plant) (*report, error) {
 			return nil, err
 		}
 		var turns []verifyTurn
-		for range turnsFor(entries) {
+		for range p.lots.turnsFor(entries) {
 			t, err := p.verifyTurn(ctx, dir, has, load)
 			if err != nil {
 				return nil, err

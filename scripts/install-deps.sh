@@ -31,7 +31,7 @@ gcc-arm-none-eabi   test             builds the device agent for a Cortex-M3
 libnewlib-arm-none-eabi test         C library for that compiler
 qemu-system-arm     test             a Cortex-M3 board that runs it
 openssl             test,bench       a second opinion on certificates and requests
-sqlite3             test             a second reader of the ledger
+sqlite3             test,bench       a second reader of the ledger
 postgresql          test,bench       database of a plant, PostgreSQL
 swtpm               test,bench       a TPM in software, as another process
 swtpm-tools         test,bench       makes that TPM

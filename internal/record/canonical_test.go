@@ -99,6 +99,26 @@ func TestScannerDoesNotDecide(t *testing.T) {
 	}
 }
 
+// TestReadDoesNotJudge: who only shows entries reads what Decode refuses, too,
+// but nothing that is no entry.
+func TestReadDoesNotJudge(t *testing.T) {
+	want := record.Example(record.KindEnd)
+	raw, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{raw, append([]byte(" "), raw...), bytes.Replace(raw, []byte(`{"`), []byte(`{"later":[1],"`), 1)} {
+		if got, err := record.Read(text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v\n%+v\n%+v", err, got, want)
+		}
+	}
+	for _, text := range []string{"", "{", "[]", `{"slot":"three"}`, string(raw) + "}", string(raw[:len(raw)-1])} {
+		if got, err := record.Read([]byte(text)); err == nil {
+			t.Errorf("%q was read: %+v", text, got)
+		}
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	raw, err := record.Example(record.KindEnd).Encode()
 	if err != nil {

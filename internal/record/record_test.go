@@ -178,6 +178,11 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := record.Decode(raw)
+		// Another reader and another writer must come to the same verdict.
+		other, known := decodeOtherwise(raw)
+		if known != (err == nil) || known && !reflect.DeepEqual(b, other) {
+			t.Fatalf("decoded %v, %+v\nanother way %v, %+v", err, b, known, other)
+		}
 		if err != nil {
 			return
 		}
@@ -186,6 +191,21 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("decoded but encodes to %q, %v", again, err)
 		}
 	})
+}
+
+// decodeOtherwise is Decode by way of encoding/json and a canonicalizer.
+func decodeOtherwise(raw []byte) (b record.Body, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if len(raw) > record.MaxBody || d.Decode(&b) != nil || b.Validate() != nil {
+		return b, false
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return b, false
+	}
+	canonical, err := jcs.Transform(text)
+	return b, err == nil && bytes.Equal(canonical, raw)
 }
 
 func TestPlainIsAlwaysAllowed(t *testing.T) {

@@ -26,8 +26,11 @@ func Create(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(c.Path); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ledger %s: something is there already; a ledger is never overwritten: %w", c.Path, errors.Join(fs.ErrExist, err))
+	// SQLite would take the write-ahead log of a ledger that is gone for this one's.
+	for _, suffix := range append([]string{""}, withLog[:]...) {
+		if _, err := os.Lstat(c.Path + suffix); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("ledger %s: something is there already; a ledger is never overwritten: %w", c.Path+suffix, errors.Join(fs.ErrExist, err))
+		}
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(c.Path), ".new-ledger-")
 	if err != nil {

@@ -178,6 +178,14 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if files(t, c.Path) != before {
 		t.Error("the ledger was modified")
 	}
+	orphaned := c
+	orphaned.Path = filepath.Join(t.TempDir(), "gone.db")
+	if err := os.WriteFile(orphaned.Path+"-wal", []byte("of a ledger that was deleted"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.Create(t.Context(), orphaned); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "gone.db-wal") {
+		t.Errorf("beside the log of another: %v", err)
+	}
 	dangling := c
 	dangling.Path = filepath.Join(t.TempDir(), "link.db")
 	if err := os.Symlink("nowhere", dangling.Path); err != nil {

@@ -77,6 +77,8 @@ func timeline(w io.Writer, entries []record.Entry) error {
 		b := e.Body
 		what := b.Outcome
 		switch {
+		case b.Kind == record.KindLabel:
+			what = b.Action + " " + b.Template + " " + b.Printer + " " + b.Detail
 		case b.Fault != "":
 			what += " " + b.Fault + " " + b.Detail
 		case b.CertSerial != "":

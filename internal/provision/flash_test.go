@@ -361,7 +361,7 @@ func TestExampleImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range []string{"image", "image_manifest", "release_key"} {
+	for _, key := range []string{"image", "image_manifest", "release_key", "label_pass"} {
 		on := bytes.Replace(text, []byte("\n# "+key+" = "), []byte("\n"+key+" = "), 1)
 		if bytes.Equal(on, text) {
 			t.Errorf("the example does not show %s", key)

@@ -382,3 +382,33 @@ func TestReprint(t *testing.T) {
 		}
 	})
 }
+
+// TestProductLabels: a mistake in a template is told with the lines of both files.
+func TestProductLabels(t *testing.T) {
+	dir := t.TempDir()
+	load := func(template, product string) (*provision.Product, error) {
+		t.Helper()
+		if err := errors.Join(
+			os.WriteFile(filepath.Join(dir, "own.zpl"), []byte(template), 0o600),
+			os.WriteFile(filepath.Join(dir, "gw.toml"), []byte("name = \"a\"\nmodel = \"b\"\n"+product), 0o600),
+		); err != nil {
+			t.Fatal(err)
+		}
+		return provision.LoadProduct(filepath.Join(dir, "gw.toml"))
+	}
+	const good = "^XA^PW1000^LL3000^FO1,1^A0N,30^FD{serial}^FS^XZ" // 250 mm at 300 dots per inch, and too long at 203
+	p, err := load(good, "label_pass = \"own.zpl\"\nlabel_fail = \"none\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pass, fail := p.Labels(); pass != filepath.Join(dir, "own.zpl") || fail != provision.NoLabel {
+		t.Errorf("%s, %s", pass, fail)
+	}
+	_, err = load("^XA\n~JR^XZ", "label_fail = \"own.zpl\"\n")
+	if err == nil || !strings.Contains(err.Error(), "gw.toml:3: label_fail: ") || !strings.Contains(err.Error(), "own.zpl:2: ") {
+		t.Error(err)
+	}
+	if _, err = load(good, "label_pass = \"gone.toml\"\n"); err == nil || !strings.Contains(err.Error(), "gw.toml:3: label_pass: ") {
+		t.Error(err)
+	}
+}

@@ -61,6 +61,9 @@ func batch(c *cobra.Command, g *globals, f batchFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := b.goldenFit(ctx); err != nil {
+		return err
+	}
 	cfg, err := b.work(ctx, work, f.units)
 	if err != nil {
 		return err

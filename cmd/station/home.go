@@ -41,6 +41,11 @@ type homeConfig struct {
 	// Stop says when failures stop the line; nil: the usual numbers.
 	Stop *stopConfig `toml:"stop,omitempty"`
 
+	// Golden is the serial of the unit that the bench is tried with; GoldenEvery how
+	// long such a check is good for, 0: none is wanted.
+	Golden      string `toml:"golden,omitempty"`
+	GoldenEvery period `toml:"golden_every,omitempty"`
+
 	// OrderKey is the file with the key that orders are signed under, PEM; "":
 	// orders are taken as they are written.
 	OrderKey string `toml:"order_key,omitempty"`
@@ -182,6 +187,7 @@ func parseHome(path string, raw []byte) (homeConfig, error) {
 		{Key: "product", OK: c.Product == "" || c.Product == filepath.Base(c.Product), Allowed: "the name of a file in products, without .toml"},
 		{Key: "slots", OK: c.Slots >= 1 && c.Slots <= maxSlots, Allowed: fmt.Sprintf("1 to %d", maxSlots)},
 		{Key: "min_free_mib", OK: c.MinFree >= 16, Allowed: "16 or more"},
+		{Key: "golden_every", OK: c.goldenOK(), Allowed: "1m to 744h, and golden names the unit"},
 		{Key: "stop", OK: c.Stop.ok(), Allowed: fmt.Sprintf("in_a_row, same_fault and same_slot are 0 to %d", provision.MaxStopRule)},
 		{Key: "dir", OK: backup.Dir != "", Allowed: "the folder for copies of the ledger"},
 		{Key: "every", OK: backup.Every == 0 || backup.Every.ok(), Allowed: backupEveryAllowed},

@@ -192,6 +192,7 @@ var commandActions = map[string]operator.Action{
 	"station order import":    operator.Set,
 	"station order close":     operator.Set,
 	"station order export":    operator.Export,
+	"station selfcheck":       operator.Provision,
 	"station slots":           operator.Set,
 	"station label print":     operator.Provision,
 }

@@ -128,37 +128,47 @@ func isOfBoard(err error) bool {
 
 // reworkBench finds the board's port and the key.
 func (b *bench) reworkBench(ctx context.Context, g *globals, f reworkFlags) (bench provision.ReworkBench, err error) {
-	if b.product, err = b.loadProduct(b.home.cfg.Product); err != nil {
+	line, err := b.lineTo(g, f.port)
+	if err != nil {
 		return bench, err
 	}
-	ports, err := g.ports().List()
-	if err != nil {
-		return bench, unfit(err, "the system's list of devices must be readable")
-	}
-	var named []string
-	if f.port != "" {
-		named = []string{f.port}
-	}
-	boards := onBench(ports, named, b.product)
-	switch {
-	case len(boards) == 0 && f.port != "":
-		return bench, usage(fmt.Errorf("there is no port %s", f.port), "see what is plugged in with: station ports")
-	case len(boards) == 0:
-		return bench, usage(errors.New("no board is plugged in"), "plug the unit's board in, or name its port with --port")
-	case len(boards) > 1:
-		return bench, usage(fmt.Errorf("%d boards are plugged in", len(boards)), "name the port of the unit's board with --port; see: station ports")
-	}
-	port := boards[0].name
-	baud, _, _ := b.product.Line()
-	bench = provision.ReworkBench{
-		Port: port, Baud: baud, Log: b.log,
-		Open: func(ctx context.Context) (smp.Stream, error) { return b.openPort(ctx, port) },
-	}
+	bench.Line = line
 	key, err := b.reworkKey(ctx, f)
 	if key != nil {
 		bench.Key = key
 	}
 	return bench, err
+}
+
+// lineTo finds the port of the one board that is meant: the named one, or the
+// only one of the product.
+func (b *bench) lineTo(g *globals, named string) (line provision.Line, err error) {
+	if b.product, err = b.loadProduct(b.home.cfg.Product); err != nil {
+		return line, err
+	}
+	ports, err := g.ports().List()
+	if err != nil {
+		return line, unfit(err, "the system's list of devices must be readable")
+	}
+	var names []string
+	if named != "" {
+		names = []string{named}
+	}
+	boards := onBench(ports, names, b.product)
+	switch {
+	case len(boards) == 0 && named != "":
+		return line, usage(fmt.Errorf("there is no port %s", named), "see what is plugged in with: station ports")
+	case len(boards) == 0:
+		return line, usage(errors.New("no board is plugged in"), "plug the unit's board in, or name its port with --port")
+	case len(boards) > 1:
+		return line, usage(fmt.Errorf("%d boards are plugged in", len(boards)), "name the port of the unit's board with --port; see: station ports")
+	}
+	port := boards[0].name
+	baud, _, _ := b.product.Line()
+	return provision.Line{
+		Port: port, Baud: baud, Log: b.log,
+		Open: func(ctx context.Context) (smp.Stream, error) { return b.openPort(ctx, port) },
+	}, nil
 }
 
 // reworkKey is the bench's key from its file, or the TPM's; nil: there is none.

@@ -54,6 +54,9 @@ func addWindow(root *cobra.Command, g *globals) {
 			return err
 		}
 		defer b.Close()
+		if err := b.goldenFit(c.Context()); err != nil {
+			return err
+		}
 		cfg, err := b.work(c.Context(), work, f.units)
 		if err != nil {
 			return err

@@ -5,31 +5,22 @@ package provision
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
-	"log/slog"
 	"slices"
 
 	"provisioning.example/station/internal/enroll"
 	"provisioning.example/station/internal/record"
-	"provisioning.example/station/internal/smp"
 )
 
 // ReworkBench is the place where a board is unlocked.
 type ReworkBench struct {
-	Port string // as it stands in the ledger
-	Baud int    // of the line, for how long an answer may take
-	Open func(ctx context.Context) (smp.Stream, error)
+	Line
 	// Key is a rework key: ECDSA on P-256, the first or the second of those the
 	// board stores. nil: only boards that are not locked can be reworked.
 	Key crypto.Signer
-	Log *slog.Logger // nil: no log
 }
 
 // Reworked is what Rework did.
@@ -82,52 +73,22 @@ func (d Desk) Rework(ctx context.Context, name UnitName, why Why, bench ReworkBe
 	case u.history.last == nil:
 		return nil, refused("unit %s never got a certificate: there is nothing to rework, provision it", u.serial)
 	}
-	w := &rework{desk: d, unit: u, why: why, bench: bench, keyAt: -1}
-	if w.bench.Log == nil {
-		w.bench.Log = slog.New(slog.DiscardHandler)
-	}
+	w := &rework{visit: visit{desk: d, unit: u, line: bench.Line}, why: why, key: bench.Key, keyAt: -1}
 	if err := w.meet(ctx); err != nil {
 		return nil, err
 	}
-	defer w.client.Close()
+	defer w.leave()
 	return w.do(ctx)
 }
 
 // rework is one board being unlocked.
 type rework struct {
-	desk  Desk
-	unit  *unitOnRecord
+	visit
 	why   Why
-	bench ReworkBench
-
-	client  *smp.Client
-	session *enroll.Session
-	info    enroll.Info
-	receipt *record.Receipt // the fresh proof of a locked board
-	keyAt   int
-	nonce   [32]byte
-	sig     []byte
-}
-
-// meet opens the line and makes sure that the unit's board is there.
-func (w *rework) meet(ctx context.Context) error {
-	stream, err := w.bench.Open(ctx)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", w.bench.Port, err)
-	}
-	w.client = smp.NewClient(smp.ClientConfig{Stream: stream, Baud: w.bench.Baud, Log: w.bench.Log})
-	w.session = enroll.New(enroll.Config{Client: w.client, Log: w.bench.Log})
-	if w.info, err = w.session.WaitInfo(ctx); err != nil {
-		w.client.Close()
-		return err
-	}
-	if uid := hexOf(w.info.UID); w.info.Model != w.unit.model || uid != w.unit.uid {
-		w.client.Close()
-		return refused("the board at %s is %s/%s, unit %s is board %s/%s: connect the unit's own board",
-			w.bench.Port, record.Plain(w.info.Model, 64), uid, w.unit.serial, w.unit.model, w.unit.uid)
-	}
-	w.session.Expect(w.info.UID, w.info.SPKI)
-	return nil
+	key   crypto.Signer
+	keyAt int
+	nonce [32]byte
+	sig   []byte
 }
 
 func (w *rework) do(ctx context.Context) (*Reworked, error) {
@@ -168,12 +129,12 @@ func (w *rework) authorise(ctx context.Context) error {
 	last := w.unit.history.last
 	if w.info.SPKI == nil || hexOf(w.info.SPKI[:]) != last.SPKI {
 		return refused("the board at %s is locked with a key that this ledger does not hold for unit %s: it is another board, or was provisioned elsewhere",
-			w.bench.Port, w.unit.serial)
+			w.line.Port, w.unit.serial)
 	}
-	if w.bench.Key == nil {
+	if w.key == nil {
 		return refused("the board is locked, and there is no rework key to unlock it with")
 	}
-	if err := w.prove(ctx, last); err != nil {
+	if err := w.prove(ctx); err != nil {
 		return err
 	}
 	if err := w.findKey(ctx); err != nil {
@@ -184,38 +145,8 @@ func (w *rework) authorise(ctx context.Context) error {
 		return err
 	}
 	digest := sha256.Sum256(enroll.ReworkMessage(w.nonce, *w.info.SPKI, w.info.UID))
-	if w.sig, err = w.bench.Key.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+	if w.sig, err = w.key.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
 		return fmt.Errorf("sign with the rework key: %w", err)
-	}
-	return nil
-}
-
-// prove demands a fresh proof under the key of the unit's certificate.
-func (w *rework) prove(ctx context.Context, last *record.Body) error {
-	der, err := w.desk.Ledger.Reader().Blob(ctx, last.Cert)
-	if err != nil {
-		return fmt.Errorf("read certificate %s: %w", last.CertSerial, err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return fmt.Errorf("read certificate %s: %w", last.CertSerial, err)
-	}
-	p := enroll.Proof{
-		Chain: orZero(w.info.Chain), Anchors: orZero(w.info.Anchors), Rework: orZero(w.info.Rework), Root: orZero(w.info.Root),
-		Prot: w.info.Prot, State: enroll.Locked, UID: w.info.UID,
-	}
-	rand.Read(p.Nonce[:])
-	sig, err := w.session.Prove(ctx, p.Nonce)
-	if err != nil {
-		return err
-	}
-	alg := algOf(cert.PublicKey)
-	if err := p.Verify(cert.PublicKey, alg, sig); err != nil {
-		return refused("the board at %s did not prove that it has the key of unit %s (%v): it is another one; give it to QA", w.bench.Port, w.unit.serial, err)
-	}
-	w.receipt = &record.Receipt{
-		Alg: alg, Nonce: hexOf(p.Nonce[:]), Chain: present(p.Chain), Anchors: present(p.Anchors), Rework: present(p.Rework),
-		Root: present(p.Root), Prot: int(p.Prot), State: int(p.State), UID: hexOf(p.UID), Sig: hexOf(sig),
 	}
 	return nil
 }
@@ -233,7 +164,7 @@ func (w *rework) findKey(ctx context.Context) error {
 	if sha256.Sum256(object) != *w.info.Rework {
 		return fmt.Errorf("%w: the rework keys differ from what the board proved", enroll.ErrReadBack)
 	}
-	ours, err := x509.MarshalPKIXPublicKey(w.bench.Key.Public())
+	ours, err := x509.MarshalPKIXPublicKey(w.key.Public())
 	if err != nil {
 		return fmt.Errorf("encode the rework key: %w", err)
 	}
@@ -254,7 +185,7 @@ func (w *rework) body() record.Body {
 	b := record.Body{
 		Kind: record.KindRework, Serial: w.unit.serial, Model: w.unit.model, UID: w.unit.uid,
 		Reason: w.why.Reason, Detail: w.why.Note, Approver: w.why.Approver,
-		Port: w.bench.Port, Hardware: record.Plain(w.info.HW, 64), FirmwareVersion: record.Plain(w.info.FW, 64), Prot: &prot,
+		Port: w.line.Port, Hardware: record.Plain(w.info.HW, 64), FirmwareVersion: record.Plain(w.info.FW, 64), Prot: &prot,
 		SPKI: last.SPKI, Cert: last.Cert, CertSerial: last.CertSerial,
 	}
 	if w.receipt != nil {
@@ -278,30 +209,4 @@ func (w *rework) unlock(ctx context.Context) error {
 		return fmt.Errorf("after the rework the board is %s", info.State)
 	}
 	return nil
-}
-
-func orZero(d *[32]byte) [32]byte {
-	if d == nil {
-		return [32]byte{}
-	}
-	return *d
-}
-
-// algOf names the algorithm of a board's key (protocol, algorithms); "" for
-// one that no board may have.
-func algOf(pub crypto.PublicKey) string {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return "ES256"
-		case elliptic.P384():
-			return "ES384"
-		}
-	case ed25519.PublicKey:
-		return "EdDSA"
-	case *rsa.PublicKey:
-		return "RS256"
-	}
-	return ""
 }

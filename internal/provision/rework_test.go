@@ -55,11 +55,16 @@ func reworkable(t *testing.T, change ...func(*virtual.Config)) (w *world, statio
 
 // bench is where the board in slot 1 is unlocked.
 func (w *world) bench(key *ecdsa.PrivateKey) provision.ReworkBench {
-	b := provision.ReworkBench{Port: portName(1), Baud: 115200, Open: func(ctx context.Context) (smp.Stream, error) { return w.dial(ctx, portName(1)) }}
+	b := provision.ReworkBench{Line: w.lineTo(1)}
 	if key != nil {
 		b.Key = key
 	}
 	return b
+}
+
+func (w *world) lineTo(slot int) provision.Line {
+	name := portName(slot)
+	return provision.Line{Port: name, Baud: 115200, Open: func(ctx context.Context) (smp.Stream, error) { return w.dial(ctx, name) }}
 }
 
 // restart opens the station anew: it reads the ledger as after a start.

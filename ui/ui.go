@@ -30,6 +30,7 @@ type Config struct {
 	Describe io.Writer    // one line of JSON at the first frame and at each change; nil: none
 	Do       func(func()) // runs a function on the drawing goroutine; nil: fyne.Do
 	Desk     Desk         // what QA may do at the ledger screen
+	Folder   string       // where files are proposed to be written
 }
 
 // UI is the station's window. Its methods belong to the drawing goroutine.

@@ -169,26 +169,40 @@ func (v *evidence) prove(cert *x509.Certificate) (*ceremony.Proof, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p != nil && p.CA == spki {
-			said = p
+		if p == nil || p.CA != spki {
+			continue
 		}
+		// A restore keeps the intermediate's key, and takes another counter: what the root said before that is good for the epoch before.
+		// It need not be in the ledger any more.
+		if said != nil {
+			_ = v.vouch(said)
+		}
+		said = p
 	}
 	if said == nil {
 		return nil, nil
 	}
+	if err := v.vouch(said); err != nil {
+		return nil, err
+	}
+	return said, nil
+}
+
+// vouch finds the evidence for the root's word, and believes the chip that it is about.
+func (v *evidence) vouch(said *ceremony.Proof) error {
 	for _, x := range v.exchanges {
 		if ceremony.Digest(x.request.Digest(), x.challenge.Digest(), x.answer.Digest()) != said.Evidence {
 			continue
 		}
 		if err := ceremony.Check(said, x.request, x.challenge, x.answer, v.root, v.trust); err != nil {
-			return nil, fmt.Errorf("the evidence in entry %d of epoch %d does not show it: %w", x.seq, x.epoch, err)
+			return fmt.Errorf("the evidence in entry %d of epoch %d does not show it: %w", x.seq, x.epoch, err)
 		}
 		if c := chipOf(x); c != nil {
 			v.vouched[c.name] = true
 		}
-		return said, nil
+		return nil
 	}
-	return nil, fmt.Errorf("the ledger does not hold the evidence %x that it saw", said.Evidence)
+	return fmt.Errorf("the ledger does not hold the evidence %x that it saw", said.Evidence)
 }
 
 // judgeRevoked looks every authority of the ledger up in the lists of those above it.

@@ -17,6 +17,7 @@ import (
 // leaves it.
 type form struct {
 	popup   *widget.PopUp
+	canvas  fyne.Canvas
 	palette *palette
 	title   *line
 	text    *paragraph
@@ -69,7 +70,7 @@ const (
 func newForm(p *palette, c fyne.Canvas, title, text, word string, asks []ask, send func(*form), gone func()) *form {
 	f := &form{
 		palette: p, title: newLine(bold, fyne.TextAlignLeading), text: newParagraph(formText), problem: newParagraph(2),
-		word: word, onSend: send, onGone: gone,
+		canvas: c, word: word, onSend: send, onGone: gone,
 	}
 	f.title.set(title, p.text)
 	f.text.set("", p.soft, []string{text})
@@ -193,9 +194,7 @@ func (f *form) submit(row int) {
 
 func (f *form) focus(row int) {
 	f.at = max(0, min(row, len(f.rows)-1))
-	if c := fyne.CurrentApp().Driver().CanvasForObject(f.field()); c != nil {
-		c.Focus(f.field())
-	}
+	f.canvas.Focus(f.field()) // what was never drawn does not know its canvas yet
 }
 
 // typed implements panel.

@@ -140,7 +140,7 @@ func (a answered) Challenge() *record.Challenge { return a.answer }
 // verify audits a home's ledger; if it was challenged, with the TPM's answer of now.
 func (f *verifyFlags) verify(ctx context.Context, h *home, a audit.Anchors) (*audit.Report, error) {
 	if a.Nonce == nil {
-		return auditLedger(ctx, h, a, nil)
+		return auditLedger(ctx, h, a, nil, nil)
 	}
 	// The station's own program would seal meanwhile.
 	if err := h.acquire(); err != nil {
@@ -162,7 +162,7 @@ func (f *verifyFlags) verify(ctx context.Context, h *home, a audit.Anchors) (*au
 			return nil, usage(errors.New("this station has no counter in its TPM: it cannot answer a challenge"), "a home of before there were seals: station handover")
 		}
 		return answer, err
-	})
+	}, nil)
 }
 
 // verifyLedger audits a home's ledger. root names the auditor's own root
@@ -172,17 +172,19 @@ func verifyLedger(ctx context.Context, h *home, root string) (*audit.Report, err
 	if err != nil {
 		return nil, err
 	}
-	return auditLedger(ctx, h, a, nil)
+	return auditLedger(ctx, h, a, nil, nil)
 }
 
 // auditLedger audits one moment of a home's ledger: a station may be writing.
-// ask, if given, has the TPM answer for that moment.
-func auditLedger(ctx context.Context, h *home, a audit.Anchors, ask func(*reader.Reader) (*record.Challenge, error)) (*audit.Report, error) {
+// ask, if given, has the TPM answer for that moment; tell, if given, is told of
+// the progress.
+func auditLedger(ctx context.Context, h *home, a audit.Anchors, ask func(*reader.Reader) (*record.Challenge, error), tell progressTold) (*audit.Report, error) {
 	r, err := reader.Open(ctx, h.ledgerPath())
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
+	tell.begin("Looking for damage in the file")
 	if err := r.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -197,5 +199,9 @@ func auditLedger(ctx context.Context, h *home, a audit.Anchors, ask func(*reader
 			return nil, err
 		}
 	}
-	return audit.Verify(ctx, source, a)
+	counted, err := follow(ctx, source, tell)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Verify(ctx, counted, a)
 }

@@ -101,6 +101,10 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 	if err != nil {
 		return err
 	}
+	desk, err := b.windowDesk()
+	if err != nil {
+		return err
+	}
 	defer b.keepBackups(ctx)()
 	go watch(ctx, st, look, newSeats(b.home.cfg.bound(), cfg.Slots))
 	var describe io.Writer
@@ -108,7 +112,7 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 		describe = os.Stderr
 	}
 	w := ui.New(app.NewWithID("provisioning.example.station"), ui.Config{
-		Station: st, Reader: b.reader, Theme: f.theme, Kiosk: f.kiosk, Describe: describe,
+		Station: st, Reader: b.reader, Theme: f.theme, Kiosk: f.kiosk, Describe: describe, Desk: desk,
 	})
 	stopping := context.AfterFunc(ctx, w.Close)
 	defer stopping()

@@ -91,6 +91,10 @@ type described struct {
 		Entry                      int64
 	}
 	Counters struct{ Passed, Failed, Ready int }
+	Ledger   struct {
+		Rows                                    int
+		Status, Pane, Note, Page, Form, Refused string
+	}
 }
 
 // describedButton is a button of it.
@@ -234,11 +238,40 @@ func TestWindow(t *testing.T) {
 	w.click("ledger")
 	w.until("the ledger is shown", func(d described) bool { return d.Screen == "ledger" })
 	w.picture("ledger-light")
+	w.qa()
 	w.xdotool("windowclose", w.id)
 	p.until("the station ends", func() bool { return w.cmd.Process.Signal(syscall.Signal(0)) != nil || ended(w.cmd) })
 	p.content()
 	p.readBack(ports)
 	p.sqlite("select count(*) from entry where kind = 'end' and outcome = 'passed'", "8")
+	p.sqlite("select body ->> '$.passed' from entry where kind = 'signoff'", "8")
+}
+
+// qa does what qa does at the ledger screen: a unit is looked up by its label,
+// the ledger verified, the shift signed off, all by keyboard but for one button.
+func (w *window) qa() {
+	w.s.p.t.Helper()
+	shows := func(what string, is func(d described) bool) { w.s.p.t.Helper(); w.until(what, is) }
+	shows("the results are listed", func(d described) bool { return d.Ledger.Rows == 8 })
+	serial := w.now().Slots[0].Serial
+	w.xdotool("type", "--delay", "10", serial)
+	w.xdotool("key", "Return")
+	shows("the unit is shown", func(d described) bool { return d.Ledger.Pane == serial && d.Ledger.Note == "Passed" })
+	w.xdotool("key", "Right")
+	shows("its certificate is shown", func(d described) bool { return d.Ledger.Page == "unit-certificate" })
+	w.picture("unit-light")
+	w.click("verify")
+	shows("the ledger is valid", func(d described) bool {
+		return d.Ledger.Page == "verify-verdict" && d.Ledger.Note == "Valid, and proven"
+	})
+	w.picture("verdict-light")
+	w.xdotool("key", "F4")
+	shows("the form for a sign-off is there", func(d described) bool { return d.Ledger.Form == "Sign off" })
+	w.xdotool("type", "--delay", "10", "shift reviewed")
+	w.xdotool("key", "ctrl+Return")
+	shows("the shift is signed off", func(d described) bool {
+		return d.Ledger.Form == "" && strings.HasPrefix(d.Ledger.Status, "Signed off, on record as entry")
+	})
 }
 
 // ended tells whether a process has become a zombie: it has, and only the

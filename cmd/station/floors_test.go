@@ -83,7 +83,7 @@ var floors = map[string][]string{
 	"bench/line":   {"bench/clock"},
 	"bench/proxy":  {"bench/clock"},
 	// real signed ledgers of any length
-	"bench/lot":            {"internal/authority", "internal/ledger/reader", "internal/record", "internal/settings", "internal/tpm"},
+	"bench/lot":            {"internal/authority", "internal/ledger", "internal/ledger/reader", "internal/record", "internal/settings", "internal/tpm"},
 	"bench/cmd/make-lot":   {"bench/lot"},
 	"bench/cmd/paced-line": {"bench/line"},
 	"bench/cmd/tpm-proxy":  {"bench/proxy"},

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -33,6 +34,10 @@ type demoFlags struct {
 	dir      string
 	tpm      string
 	window   windowFlags
+
+	mark   string     // stands on everything that is made
+	order  *orderFile // of training; nil: none
+	faulty bool       // some boards misbehave
 }
 
 // demoPace is what a key operation takes on a demo's board, so that a person
@@ -40,7 +45,7 @@ type demoFlags struct {
 const demoPace = 250 * time.Millisecond
 
 func newDemo(g *globals) *cobra.Command {
-	var f demoFlags
+	f := demoFlags{mark: "DEMO"}
 	c := &cobra.Command{
 		Use: "demo", Short: "the whole job with nothing attached", Args: cobra.NoArgs,
 		Long: `demo makes a throw-away root and home with a simulated TPM, and virtual boards,
@@ -48,13 +53,17 @@ and provisions them: in the window where there is a display, else with progress
 bars. Everything it makes is marked DEMO and SIMULATED TPM.`,
 		RunE: func(c *cobra.Command, _ []string) error { return demo(c, g, f) },
 	}
+	f.add(c)
+	return c
+}
+
+func (f *demoFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.boards, "boards", 8, "how many virtual boards, 1 to 32")
 	c.Flags().BoolVar(&f.headless, "headless", false, "without a window")
 	c.Flags().StringVar(&f.dir, "dir", "", "keep everything in this new folder (default: a temporary one)")
 	c.Flags().StringVar(&f.tpm, "tpm", "sim:tpm/sim", "the TPM of the demo, sim or swtpm:DIR")
 	c.Flags().StringVar(&f.window.theme, "theme", "", "light or dark (default: the system's)")
 	c.Flags().BoolVar(&f.window.describe, "describe", false, "write a JSON line about the window to standard error at each change")
-	return c
 }
 
 func demo(c *cobra.Command, g *globals, f demoFlags) error {
@@ -70,7 +79,7 @@ func demo(c *cobra.Command, g *globals, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	boards, err := demoBoards(f.boards, b.issuer.Root())
+	boards, err := demoBoards(f, b.issuer.Root())
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -83,7 +92,7 @@ func demo(c *cobra.Command, g *globals, f demoFlags) error {
 	if !g.json {
 		w = c.OutOrStdout()
 	}
-	fmt.Fprintf(w, "DEMO, SIMULATED TPM. Everything lies in %s:\n", dir)
+	fmt.Fprintf(w, "%s, SIMULATED TPM. Everything lies in %s:\n", f.mark, dir)
 	fmt.Fprintf(w, "  ledger        %s\n  certificates  %s\n  root          %s\n",
 		b.home.ledgerPath(), filepath.Join(dir, "certificates"), filepath.Join(dir, "root", "root.pem"))
 	fmt.Fprintf(w, "look further: %s ledger list --home %s\n", c.Root().Name(), g.home)
@@ -126,51 +135,51 @@ func demoBench(ctx context.Context, g *globals, f demoFlags, dir string) (*bench
 		secrets[i] = s
 	}
 	root, err := authority.CreateRoot(filepath.Join(dir, "root"), authority.RootConfig{
-		Subject: pkix.Name{Organization: []string{"DEMO"}, CommonName: "DEMO root"},
+		Subject: pkix.Name{Organization: []string{f.mark}, CommonName: f.mark + " root"},
 	}, secrets[0])
 	if err != nil {
 		return nil, unfit(err, "name another folder with --dir")
 	}
 	defer root.Close()
-	err = initHome(ctx, g, initFlags{tpm: f.tpm, name: "demo/station", curve: "P-256"}, secrets[1], secrets[2])
+	err = initHome(ctx, g, initFlags{tpm: f.tpm, name: strings.ToLower(f.mark) + "/station", curve: "P-256"}, secrets[1], secrets[2])
 	if err != nil {
 		return nil, err
 	}
-	if err := demoConfig(g.home); err != nil {
+	if err := demoConfig(g.home, f.mark); err != nil {
 		return nil, err
 	}
 	b, err := openLedger(ctx, g)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.demoAuthority(ctx, root, secrets[1]); err != nil {
+	if err := b.demoAuthority(ctx, root, f.mark, secrets[1]); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
 // demoConfig writes the demo's product and profile and names them.
-func demoConfig(dir string) error {
+func demoConfig(dir, mark string) error {
 	h, err := openHome(dir)
 	if err != nil {
 		return err
 	}
-	product, err := toml.Marshal(provision.ProductConfig{Name: "DEMO board", Model: demoModel, Profile: "demo"})
+	product, err := toml.Marshal(provision.ProductConfig{Name: mark + " board", Model: demoModel, Profile: "demo"})
 	if err != nil {
 		return err
 	}
 	h.cfg.Product, h.cfg.MinFree = "demo", 64
 	return errors.Join(
 		settings.Write(h.path("products", "demo.toml"), product, 0o600),
-		settings.Write(h.path("profiles", "demo.toml"), []byte("base = \"mtls\"\n[subject]\norganization = \"DEMO\"\ncommon_name = \"{serial}\"\n"), 0o600),
+		settings.Write(h.path("profiles", "demo.toml"), []byte("base = \"mtls\"\n[subject]\norganization = \""+mark+"\"\ncommon_name = \"{serial}\"\n"), 0o600),
 		h.save(),
 	)
 }
 
 const demoModel = "virtual-board"
 
-func (b *bench) demoAuthority(ctx context.Context, root *authority.Root, pin []byte) error {
-	req, err := b.requestCA(ctx, pin, requestFlags{org: "DEMO"})
+func (b *bench) demoAuthority(ctx context.Context, root *authority.Root, mark string, pin []byte) error {
+	req, err := b.requestCA(ctx, pin, requestFlags{org: mark})
 	if err != nil {
 		return err
 	}
@@ -202,12 +211,12 @@ func (b *bench) demoAuthority(ctx context.Context, root *authority.Root, pin []b
 }
 
 // demoBoards makes boards whose firmware pins the demo's root.
-func demoBoards(n int, root *x509.Certificate) (map[string]*virtual.Board, error) {
+func demoBoards(f demoFlags, root *x509.Certificate) (map[string]*virtual.Board, error) {
 	boards := map[string]*virtual.Board{}
-	for i := range n {
+	for i := range f.boards {
 		uid := make([]byte, 8)
 		rand.Read(uid)
-		v, err := virtual.New(virtual.Config{Model: demoModel, UID: uid, Root: root, Prot: 0b0111, Compute: demoPace})
+		v, err := virtual.New(virtual.Config{Model: demoModel, UID: uid, Root: root, Prot: 0b0111, Compute: demoPace, Fault: f.fault(i)})
 		if err != nil {
 			return nil, err
 		}
@@ -222,7 +231,7 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 	for range boards {
 		ports = append(ports, seen{name: fmt.Sprintf("virtual:%d", len(ports)+1)})
 	}
-	cfg := provision.Config{Demo: true, Order: order.Unlimited("DEMO", "demo"), Open: func(_ context.Context, name string) (smp.Stream, error) {
+	cfg := provision.Config{Demo: true, Training: f.mark == trainingMark, Order: order.Unlimited(f.mark, "demo"), Open: func(_ context.Context, name string) (smp.Stream, error) {
 		v := boards[name]
 		if v == nil {
 			return nil, fmt.Errorf("there is no board at %s", name)
@@ -230,6 +239,12 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 		return v.Dial(), nil
 	}}
 	var err error
+	if f.order != nil {
+		cfg.Order = f.order.Order
+		if _, cfg.Units, err = f.order.manifest(); err != nil {
+			return err
+		}
+	}
 	if !f.headless && hasDisplay() {
 		cfg.Slots = len(ports)
 		err = openWindow(ctx, b, f.window, cfg, fixed(ports))

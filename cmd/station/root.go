@@ -72,7 +72,7 @@ ledger that shows any tampering. Without a command it opens the window.`,
 	}
 	addWindow(root, g)
 	root.AddCommand(
-		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g), newOrder(g), newSelfcheck(g),
+		newDemo(g), newInit(g), newRootCA(g), newCA(g), newPorts(g), newSlots(g), newBatch(g), newUnit(g), newScrap(g), newRework(g), newOrder(g), newSelfcheck(g), newTraining(g),
 		newLedger(g), newOperator(g), newProfile(g), newProduct(g), newBoard(g), newDoctor(g), newHandover(g), newVersion(g), newPlantCommand(g), newLabel(g),
 	)
 	return root

@@ -56,6 +56,7 @@ type Config struct {
 	Jobs      int       // runs at the same time, 0: as many as slots
 	Simulated bool
 	Demo      bool
+	Training  bool            // nothing that is made is meant to leave
 	Health    func() []Health // asked for each snapshot; must not block
 	Fit       func() error    // asked before each run, nil: always; an error stops the line (disk)
 

@@ -95,6 +95,7 @@ type Snapshot struct {
 	Role      string
 	Simulated bool // the TPM is not hardware: shown wherever a result is shown
 	Demo      bool
+	Training  bool // shown as loudly as can be: nothing that is made is meant to leave
 	Auto      bool // a board that is ready is started without anybody's doing
 	Slots     []SlotView
 	Ready     int // boards that Provision would start now

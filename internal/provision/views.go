@@ -38,7 +38,7 @@ func (st *Station) Snapshot() Snapshot {
 	defer st.mu.Unlock()
 	now := time.Now()
 	snap.Counters, snap.Stopped, snap.Done = st.counters, st.stopped, st.done
-	snap.Auto = st.auto
+	snap.Auto, snap.Training = st.auto, c.Training
 	snap.Order, snap.Quantity = st.work.name(), st.work.quantity()
 	for _, s := range st.slots {
 		v := s.view

@@ -22,7 +22,7 @@ func (u *UI) ledgerTools(l *ledgerScreen) []tool {
 		l.verifyTool(u.cfg.Desk.Verify),
 		u.signOffTool(),
 		{name: "plots", word: "Plots", key: fyne.KeyF7, do: u.openPlots},
-		{name: "export", word: "Export", key: fyne.KeyF8},
+		u.exportTool(),
 	}
 }
 

@@ -31,6 +31,10 @@ type Config struct {
 	Do       func(func()) // runs a function on the drawing goroutine; nil: fyne.Do
 	Desk     Desk         // what QA may do at the ledger screen
 	Folder   string       // where files are proposed to be written
+
+	// Export writes the ledger for others, whole or not at all, and tells meanwhile how many entries it wrote. It takes its time, and ends
+	// early with its context. nil: who is signed in may not.
+	Export func(ctx context.Context, w ExportWish, tell func(done int64)) (Exported, error)
 }
 
 // UI is the station's window. Its methods belong to the drawing goroutine.

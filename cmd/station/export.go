@@ -174,18 +174,23 @@ func (f *exportFlags) filter() string {
 // export writes what the ledger holds at this moment. It is on record before
 // anything has its name.
 func (b *bench) export(c *cobra.Command, g *globals, f exportFlags) (res export.Result, err error) {
-	ctx := c.Context()
 	show := newCountShow(c.ErrOrStderr())
 	defer show.end()
-	switch {
-	case f.format == bundleFormat:
-		res, err = b.exportBundle(ctx, f, show.tell)
-	case f.format == auditFormat:
+	if f.pack() {
+		return b.exportPack(c.Context(), g, f, show.tell)
+	}
+	return b.exportEntries(c.Context(), f, show.tell)
+}
+
+// exportEntries is export of what is about entries: no pack.
+func (b *bench) exportEntries(ctx context.Context, f exportFlags, tell func(int64)) (res export.Result, err error) {
+	switch f.format {
+	case bundleFormat:
+		res, err = b.exportBundle(ctx, f, tell)
+	case auditFormat:
 		res, err = b.exportAudit(ctx, f)
-	case f.pack():
-		return b.exportPack(ctx, g, f, show.tell)
 	default:
-		res, err = b.exportFile(ctx, f, show.tell)
+		res, err = b.exportFile(ctx, f, tell)
 	}
 	return res, exportError(err)
 }

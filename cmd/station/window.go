@@ -113,6 +113,7 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 	}
 	w := ui.New(app.NewWithID("provisioning.example.station"), ui.Config{
 		Station: st, Reader: b.reader, Theme: f.theme, Kiosk: f.kiosk, Describe: describe, Desk: desk,
+		Folder: proposedFolder(), Export: b.windowExport(),
 	})
 	stopping := context.AfterFunc(ctx, w.Close)
 	defer stopping()

@@ -130,7 +130,7 @@ func (m *merger) within(ctx context.Context, name string, do func(*plantdb.Plant
 	if err == nil {
 		err = errors.Join(do(p), p.Close())
 	}
-	return errors.Join(err, m.exec(ctx, "DROP DATABASE "+name))
+	return errors.Join(err, m.exec(context.WithoutCancel(ctx), "DROP DATABASE "+name))
 }
 
 func (m *merger) exec(ctx context.Context, sql string) error {

@@ -35,27 +35,31 @@ func (l *Label) Image() *image.Gray {
 	return img
 }
 
-// PNG writes the picture.
-func (l *Label) PNG(w io.Writer) error { return png.Encode(w, l.Image()) }
+// PNG writes the picture, a bit for each dot.
+func (l *Label) PNG(w io.Writer) error {
+	img := l.Image()
+	bits := image.NewPaletted(img.Rect, color.Palette{color.Black, color.White})
+	for i, c := range img.Pix { // both have a byte for each dot
+		bits.Pix[i] = c & 1
+	}
+	return png.Encode(w, bits)
+}
 
 // paint makes the mask's dots black, or with reverse the other colour than
 // they have.
 func paint(img *image.Gray, mask *image.Alpha, x, y int, reverse bool) {
-	at := image.Rectangle{image.Pt(x, y), image.Pt(x, y).Add(mask.Rect.Size())}
-	if !at.Overlaps(img.Rect) {
-		return
-	}
-	for j := range mask.Rect.Dy() {
-		for i := range mask.Rect.Dx() {
-			at := image.Pt(x+i, y+j)
-			if mask.AlphaAt(i, j).A < 0x80 || !at.In(img.Rect) {
-				continue
+	at := mask.Rect.Add(image.Pt(x, y)).Intersect(img.Rect)
+	for j := at.Min.Y; j < at.Max.Y; j++ {
+		from := mask.Pix[mask.PixOffset(at.Min.X-x, j-y):]
+		to := img.Pix[img.PixOffset(at.Min.X, j):]
+		for i := range at.Dx() {
+			switch {
+			case from[i] < 0x80:
+			case reverse:
+				to[i] = ^to[i]
+			default:
+				to[i] = 0
 			}
-			c := color.Gray{}
-			if reverse {
-				c.Y = ^img.GrayAt(at.X, at.Y).Y
-			}
-			img.SetGray(at.X, at.Y, c)
 		}
 	}
 }
@@ -81,11 +85,10 @@ func (x *thing) codeMask() *image.Alpha {
 
 // lineMask is a line of words as it is read, as wide as its block.
 func (x *thing) lineMask(s string) *image.Alpha {
-	long := max(font.MeasureString(x.face, s).Ceil(), 1)
+	long, wide := max(font.MeasureString(x.face, s).Ceil(), 1), x.measure(s)
 	drawn := image.NewAlpha(image.Rect(0, 0, long, x.height))
 	d := font.Drawer{Dst: drawn, Src: image.Opaque, Face: x.face, Dot: fixed.P(0, x.height*4/5)}
 	d.DrawString(s)
-	wide := x.measure(s)
 	m := image.NewAlpha(image.Rect(0, 0, max(wide, x.block.width), x.height))
 	left := 0
 	switch x.block.align {
@@ -94,7 +97,11 @@ func (x *thing) lineMask(s string) *image.Alpha {
 	case 'C':
 		left = (m.Rect.Dx() - wide) / 2
 	}
-	xdraw.ApproxBiLinear.Scale(m, image.Rect(left, 0, left+wide, x.height), drawn, drawn.Rect, draw.Src, nil)
+	if to := image.Rect(left, 0, left+wide, x.height); to.Size() == drawn.Rect.Size() {
+		draw.Draw(m, to, drawn, image.Point{}, draw.Src)
+	} else {
+		xdraw.ApproxBiLinear.Scale(m, to, drawn, drawn.Rect, draw.Src, nil)
+	}
 	return m
 }
 

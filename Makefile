@@ -94,6 +94,9 @@ screenshots: deps-test firmware
 	  cp artifacts/line-idle-$$theme.png docs/line-idle-$$theme.png; \
 	  cp artifacts/line-running-$$theme.png docs/line-running-$$theme.png; \
 	done
+	for name in unit-overview correct signoff; do cp artifacts/qa-$$name-light.png docs/qa-$$name.png; done
+	cp artifacts/plot-yield-light.png docs/qa-plots.png
+	cp artifacts/export-light.png docs/qa-export.png
 
 # Figures against limits and peers, into docs/benchmarks.md. The peers'
 # dependencies stay in a module of their own. P5 to P8 and P13 are measured with a

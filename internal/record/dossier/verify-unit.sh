@@ -198,6 +198,7 @@ elif [[ -f $what ]]; then
 else
 	certs=$what/certificates.pem
 fi
+[[ -f $certs || ! -f $what ]] || ! grep -aq 'epoch-1/entries\.jsonl' "$what" || cannot "$what is a bundle, the whole ledger: ledger-verify judges it; this script judges a unit (--format audit)"
 [[ -f $certs ]] || cannot "$what is not what ledger export wrote"
 awk -v dir="$work" '
 	/^-----BEGIN CERTIFICATE-----$/ { n++; inside = 1 }

@@ -84,6 +84,7 @@ func (c *customer) unpack(file, folder string) {
 // TestUnitsFile: a board is made, another one scrapped; who has their files and
 // the root judges them, and sees every lie.
 func TestUnitsFile(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	p.must(p.batchArgs(p.agents(2))...)
 	const live, gone = "00c0ffee0001", "00c0ffee0002"
@@ -96,7 +97,12 @@ func TestUnitsFile(t *testing.T) {
 	}
 	c := &customer{p, ledgerVerify(t)}
 	c.expect(0, "live.zip", "included, origin proven: ", "1 certificates that chain to the root")
-	c.expect(0, "gone.zip", "REVOKED: 1 of the unit's certificates", "1 certificates that chain to the root")
+	if code, out := c.program("--root", "root/root.pem", "gone.zip"); code != 6 || !strings.Contains(out, "REVOKED: 1 of the unit's certificates") {
+		t.Errorf("ledger-verify gone.zip: exit %d\n%s", code, out)
+	}
+	if code, out := c.script("root/root.pem", "gone.zip"); code != 0 || !strings.Contains(out, "1 certificates that chain to the root") {
+		t.Errorf("verify-unit.sh gone.zip, which does not look at revocation: exit %d\n%s", code, out)
+	}
 	c.keys()
 	c.spoilt()
 	c.forged()

@@ -196,6 +196,7 @@ func TestNoCoreDump(t *testing.T) {
 // environment. The ledger says from when on nobody was needed, and from when on
 // somebody was again.
 func TestPINCredential(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(4)
 	if err := os.Mkdir(p.path("credentials"), 0o700); err != nil {

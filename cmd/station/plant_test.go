@@ -17,6 +17,7 @@ import (
 // TestPlantOfTwoStations carries bundles of two stations into PostgreSQL and
 // the plant's word back, as people with a stick do.
 func TestPlantOfTwoStations(t *testing.T) {
+	t.Parallel()
 	server, err := postgres.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)

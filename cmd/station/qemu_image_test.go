@@ -36,6 +36,7 @@ const (
 // over SMP, which the emulated Cortex-M3 then runs; key and certificate; a
 // rehearsal with a real broker; lock, restart, receipt.
 func TestCortexMProduct(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, mps2Product)
 	p.makeBroker()
 	broker := p.startMosquitto("broker", p.path("root/root.pem"))
@@ -93,6 +94,7 @@ func TestCortexMProduct(t *testing.T) {
 // that fails when it starts, leaves it with what it ran before, without a
 // certificate.
 func TestCortexMRefused(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, mps2Images)
 	good := p.mps2Image(p.mps2Program())
 	port := p.cortexM("board")

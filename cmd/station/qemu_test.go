@@ -19,6 +19,7 @@ const mps2Product = "name = \"pump-7\"\nmodel = \"mps2\"\n"
 // TestCortexM provisions firmware on an emulated Cortex-M3, over the UART of its
 // emulator: enrolled, locked, reset, its receipt kept, its chain verified.
 func TestCortexM(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, mps2Product)
 	ports := []string{p.cortexM("a"), p.cortexM("b")}
 	units, sum := events(t, p.must(p.batchArgs(ports)...))

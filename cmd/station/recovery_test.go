@@ -80,6 +80,7 @@ func (p *plant) otherKeyLedger() {
 // the ledger. Each is found and named before anything is written, the way on is
 // said, and the newest copy is the way back.
 func TestTamperedLedgerStops(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(3)
 	p.must(p.batchArgs(ports[:1])...)
@@ -152,6 +153,7 @@ func TestTamperedLedgerStops(t *testing.T) {
 // TestTPMPutBack puts an older state of a software TPM back: the counter is
 // behind the ledger. Qa records what was done, and the line goes on.
 func TestTPMPutBack(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(2)
 	p.stopTPM()

@@ -72,6 +72,7 @@ func (p *plant) request(name, cn string, key *ecdsa.PrivateKey) {
 
 // TestRenewFolder: a folder of requests, good and bad ones, twice.
 func TestRenewFolder(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	p.must(p.batchArgs(p.agents(3))...)
 	units := []string{"00c0ffee0001", "00c0ffee0002", "00c0ffee0003"}

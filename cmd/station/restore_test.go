@@ -53,6 +53,7 @@ func (p *plant) certifyAgain() {
 // TestRestore loses a ledger that went on after its last copy. What is lost is
 // said before anything is done, as far as the TPM and a bundle know of it; then the line goes on, and what was lost is on record.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(4)
 	p.must(p.batchArgs(ports[:1])...)
@@ -168,6 +169,7 @@ func (p *plant) proofOf(epoch int, seq int64, name string) {
 // newer one: the station refuses to work until qa has recorded it, and the same
 // command is the way out.
 func TestGoOnWithoutACopy(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(3)
 	p.must(p.batchArgs(ports[:1])...)
@@ -202,6 +204,7 @@ func TestRestoreInterrupted(t *testing.T) {
 	steps := len((&restoring{handing: &handing{}}).steps())
 	for done := 1; done < steps; done++ {
 		t.Run(fmt.Sprint("after step ", done), func(t *testing.T) {
+			t.Parallel()
 			p := newPlant(t, posixProduct)
 			ports := p.agents(3)
 			p.must(p.batchArgs(ports[:1])...)

@@ -58,6 +58,7 @@ func (p *plant) wantVerdict(unit, lists string, revoked bool) {
 // TestScrapAndCRL: a unit is scrapped, another one's certificate revoked, a
 // third one stays: what openssl, the ledger and the bench make of it.
 func TestScrapAndCRL(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, posixProduct)
 	ports := p.agents(3)
 	p.must(p.batchArgs(ports)...)

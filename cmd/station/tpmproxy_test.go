@@ -250,6 +250,7 @@ func TestTPMDiesMidSignature(t *testing.T) {
 		"swtpm stays, the command comes later": {before: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newPlant(t, posixProduct)
 			ports := p.agents(2)
 			release := make(chan struct{})

@@ -76,8 +76,8 @@ func TestScannerDoesNotDecide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range raw {
-		for _, c := range []byte(`"\{}[],:0-9afZ `) {
+	for i := 0; i < len(raw); i += 3 { // a thousand places, of every kind
+		for _, c := range []byte(`"\,0 `) {
 			bad := bytes.Clone(raw)
 			if bad[i] == c {
 				continue

@@ -44,6 +44,7 @@ type bench struct {
 	pin      *keptSecret // of the CA key, for as long as the session
 	issuer   *issuer.Issuer
 	product  *provision.Product
+	working  *orderFile // what a window builds for, nil: no order
 	profile  *issuer.Profile
 	rework   []byte            // DER SubjectPublicKeyInfo of the rework keys, concatenated
 	others   []*filter.Set     // what other stations have used

@@ -61,6 +61,7 @@ func addWindow(root *cobra.Command, g *globals) {
 		if err != nil {
 			return err
 		}
+		b.working = work
 		cfg.Slots = max(b.home.cfg.Slots, len(f.ports))
 		cfg.Auto, cfg.Stop = f.auto || b.home.cfg.Auto, b.home.cfg.stopRules()
 		if err := onThisBench(cfg.Units, cfg.Slots); err != nil {
@@ -107,6 +108,9 @@ func openWindow(ctx context.Context, b *bench, f windowFlags, cfg provision.Conf
 	}
 	defer b.keepBackups(ctx)()
 	go watch(ctx, st, look, newSeats(b.home.cfg.bound(), cfg.Slots))
+	if b.working != nil {
+		go b.followOrder(ctx, st, b.working, func(err error) { b.log.Warn("an order's file is wrong", "err", err) })
+	}
 	var describe io.Writer
 	if f.describe {
 		describe = os.Stderr

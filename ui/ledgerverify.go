@@ -102,13 +102,13 @@ func (l *ledgerScreen) showAudit() {
 	case v == nil:
 		a.button.set("Verify", "", look, true)
 	case !v.Valid:
-		look.back, look.ink = p.field, p.bad
+		look.back, look.hover, look.ink = p.field, p.field, p.bad
 		a.button.set("Not valid", "stop", look, true)
 	case !v.Proven:
-		look.back, look.ink = p.field, p.caution()
+		look.back, look.hover, look.ink = p.field, p.field, p.caution()
 		a.button.set("Unproven", "", look, true)
 	default:
-		look.back, look.ink = p.field, p.good
+		look.back, look.hover, look.ink = p.field, p.field, p.good
 		a.button.set("Valid", "pass", look, true)
 	}
 	if l.showsAudit() {

@@ -44,7 +44,7 @@ func (r reading) String() string {
 }
 
 // maxTerms bounds a search; the ledger is asked about each term.
-const maxTerms = 8
+const maxTerms = 10
 
 // parseSearch reads what was typed. now and its zone give the days their meaning.
 func parseSearch(text string, now time.Time) []term {
@@ -56,6 +56,9 @@ func parseSearch(text string, now time.Time) []term {
 	var terms []term
 	for _, w := range words[:min(len(words), maxTerms)] {
 		terms = append(terms, parseTerm(w, now))
+	}
+	if len(words) > maxTerms {
+		terms = append(terms, term{typed: words[maxTerms], problem: fmt.Sprintf("a search has at most %d parts", maxTerms)})
 	}
 	return terms
 }

@@ -71,7 +71,7 @@ type plant struct {
 
 // deadline bounds every wait of these tests; it is far beyond what is needed,
 // and reaching it is a failure.
-const deadline = 2 * time.Minute
+const deadline = 5 * time.Minute
 
 func newPlant(t *testing.T, product string, init ...string) *plant {
 	t.Helper()

@@ -166,12 +166,15 @@ func (p *plant) stopTPM() {
 func TestLedgerCannotWrite(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	ports := p.agents(12)
-	// The small disk is a tmpfs in a mount namespace of its own.
+	// The small disk is a tmpfs in a mount namespace of its own. The ballast there
+	// is a hole and gives no room back: with it the batch would come to its end.
 	script := `set -e
 cp -a "$HOME_DIR/ledger/." "$HOME_DIR/away/"
+rm -f "$HOME_DIR/away/ballast"
 used=$(du -sk "$HOME_DIR/away" | cut -f1)
 mount -t tmpfs -o size=$((used + 160))k tmpfs "$HOME_DIR/ledger"
 cp -a "$HOME_DIR/away/." "$HOME_DIR/ledger/"
+truncate -s 16M "$HOME_DIR/ledger/ballast"
 code=0
 "$@" || code=$?
 cp -a "$HOME_DIR/ledger/." "$HOME_DIR/away/"

@@ -74,7 +74,7 @@ func crashPIN() ([]byte, error) { return []byte("482913"), nil }
 // bench, and dies by SIGKILL at the commit point, the moment half of the
 // boards have come to it.
 func crashStation(dir, point string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	b, err := openCrashBench(ctx, dir, ledger.Config{Path: filepath.Join(dir, "ledger.db")})
 	if err != nil {
@@ -281,7 +281,7 @@ func listens(socket string) bool {
 // waitFor polls for a condition that another process brings about.
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -393,7 +393,7 @@ func checkCrashBench(t *testing.T, dir string) {
 // boardState asks a board for its key and chain.
 func boardState(t *testing.T, name string) (spki string, chain []byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stream, err := port.Open(ctx, name, port.Options{Baud: 115200})
 	if err != nil {

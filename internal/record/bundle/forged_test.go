@@ -5,11 +5,13 @@ package bundle
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +28,8 @@ type forgery struct {
 	manifest    Manifest
 	checkpoints string
 	more        func(z *zip.Writer) // members besides
+	blobs       string
+	instead     map[string]string // other names of members than the manifest has
 }
 
 func newForgery(t *testing.T) *forgery {
@@ -51,7 +55,7 @@ func (f *forgery) open() (*Bundle, error) {
 	z := zip.NewWriter(&buf)
 	put := func(name, data string) {
 		f.t.Helper()
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		w, err := z.CreateHeader(&zip.FileHeader{Name: cmp.Or(f.instead[name], name), Method: zip.Store})
 		if err == nil {
 			_, err = w.Write([]byte(data))
 		}
@@ -60,9 +64,18 @@ func (f *forgery) open() (*Bundle, error) {
 		}
 	}
 	for _, m := range [][2]string{
-		{readmeName}, {certsName}, {entriesName(1)}, {leavesName(1)}, {checkpointsName(1), f.checkpoints}, {blobsName}, {indexName},
+		{readmeName},
+		{certsName},
+		{entriesName(1)},
+		{leavesName(1)},
+		{checkpointsName(1), f.checkpoints},
+		{blobsName, f.blobs},
+		{indexName, strings.Repeat("\x00", int(f.manifest.Blobs)*indexRow)},
 	} {
 		f.manifest.Files = append(f.manifest.Files, File{m[0], int64(len(m[1])), digest([]byte(m[1]))})
+		if m[0] == blobsName && f.blobs != "" {
+			m[1] = strings.ToUpper(m[1]) // not what the manifest says
+		}
 		put(m[0], m[1])
 	}
 	text, err := f.manifest.encode()
@@ -175,6 +188,18 @@ func TestMembersOverEachOther(t *testing.T) {
 		}
 	}
 	if _, err := f.open(); err == nil || !strings.Contains(err.Error(), "longer than what the bundle has left") {
+		t.Fatal(err)
+	}
+}
+
+// TestDamagedBlobsWithoutIndex: where the damage is cannot be looked up in an
+// index that another member stands in for.
+func TestDamagedBlobsWithoutIndex(t *testing.T) {
+	f := newForgery(t)
+	f.manifest.Blobs, f.blobs = 1, "a blob"
+	f.instead = map[string]string{indexName: "another.idx"}
+	_, err := f.open()
+	if d := (*DamageError)(nil); !errors.As(err, &d) || d.File != indexName {
 		t.Fatal(err)
 	}
 }

@@ -214,11 +214,13 @@ func (b *Bundle) Challenge() *record.Challenge { return b.answer }
 
 // compare hashes every member that the manifest lists.
 func (b *Bundle) compare(ctx context.Context) error {
-	for _, f := range b.Manifest.Files {
-		m := b.members[f.Name]
-		if m == nil {
+	for _, f := range b.Manifest.Files { // all of them first: to find the place of a damage takes two
+		if b.members[f.Name] == nil {
 			return &DamageError{File: f.Name, What: "it is missing"}
 		}
+	}
+	for _, f := range b.Manifest.Files {
+		m := b.members[f.Name]
 		sum := sha256.New()
 		if _, err := io.Copy(sum, io.NewSectionReader(reading{ctx, m}, 0, m.Size())); err != nil {
 			return err

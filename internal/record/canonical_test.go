@@ -119,6 +119,78 @@ func TestReadDoesNotJudge(t *testing.T) {
 	}
 }
 
+// TestReadEscapes: who only shows an entry reads no other text in it than the
+// database does, by which it is searched.
+func TestReadEscapes(t *testing.T) {
+	raw, err := record.Example(record.KindEnd).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, detail := range []string{`\u0041`, `a\nb`, `\/`, `\t`, `\\u0041`, `\"`, `\ud83d\ude00`} {
+		bad := bytes.Replace(raw, []byte(`"detail":"`), []byte(`"detail":"`+detail), 1)
+		if bytes.Equal(bad, raw) {
+			t.Fatal("the example has no detail")
+		}
+		var want record.Body
+		if err := json.Unmarshal(bad, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := record.Read(bad); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %q, want %q", detail, err, got.Detail, want.Detail)
+		}
+	}
+	for _, detail := range []string{`\x`, `\`} { // no JSON at all
+		bad := bytes.Replace(raw, []byte(`"detail":"`), []byte(`"detail":"`+detail), 1)
+		if got, err := record.Read(bad); err == nil {
+			t.Errorf("%q was read: %q", detail, got.Detail)
+		}
+	}
+}
+
+// everything sets all fields of a struct, and of what it points to or lists.
+func everything(t *testing.T, v reflect.Value) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("text")
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		everything(t, v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		everything(t, v.Index(0))
+		everything(t, v.Index(1))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			everything(t, v.Field(i))
+		}
+	default:
+		t.Fatalf("a field of kind %s: teach the encoder, the scanner and this test", v.Kind())
+	}
+}
+
+// TestNothingIsDropped: every field of a body, and every one of what is in it,
+// is written and read, and so is one that somebody adds.
+func TestNothingIsDropped(t *testing.T) {
+	var b record.Body
+	everything(t, reflect.ValueOf(&b).Elem())
+	plain, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := jcs.Transform(plain)
+	if got := record.AppendCanonical(nil, &b); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%v\n%s\n%s", err, got, want)
+	}
+	if back, ok := record.ScanBody(want); !ok || !reflect.DeepEqual(back, b) {
+		t.Errorf("scanned %v\n%+v\n%+v", ok, back, b)
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	raw, err := record.Example(record.KindEnd).Encode()
 	if err != nil {

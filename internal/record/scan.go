@@ -191,8 +191,8 @@ func (s *scanner) quoted() string {
 	s.expect(`"`)
 	var b strings.Builder
 	for ; !s.failed && !s.skip('"'); s.at++ {
-		s.skip('\\')
-		if s.at == len(s.text) {
+		escaped := s.skip('\\')
+		if s.at == len(s.text) || escaped && s.text[s.at] != '"' && s.text[s.at] != '\\' {
 			s.failed = true
 			return ""
 		}

@@ -167,14 +167,16 @@ func TestLedgerCannotWrite(t *testing.T) {
 	p := newPlant(t, posixProduct)
 	ports := p.agents(12)
 	// The small disk is a tmpfs in a mount namespace of its own. The ballast there
-	// is a hole and gives no room back: with it the batch would come to its end.
+	// has a second name, so that it gives no room back when it is given up: with
+	// that room the batch would come to its end.
 	script := `set -e
 cp -a "$HOME_DIR/ledger/." "$HOME_DIR/away/"
 rm -f "$HOME_DIR/away/ballast"
 used=$(du -sk "$HOME_DIR/away" | cut -f1)
-mount -t tmpfs -o size=$((used + 160))k tmpfs "$HOME_DIR/ledger"
+mount -t tmpfs -o size=$((used + 16384 + 160))k tmpfs "$HOME_DIR/ledger"
 cp -a "$HOME_DIR/away/." "$HOME_DIR/ledger/"
-truncate -s 16M "$HOME_DIR/ledger/ballast"
+head -c 16777216 /dev/zero > "$HOME_DIR/ledger/ballast"
+ln "$HOME_DIR/ledger/ballast" "$HOME_DIR/ledger/held"
 code=0
 "$@" || code=$?
 cp -a "$HOME_DIR/ledger/." "$HOME_DIR/away/"

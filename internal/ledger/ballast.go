@@ -18,7 +18,8 @@ type ballast struct {
 	path string
 	size int64 // bytes; 0: none is kept
 
-	mu sync.Mutex // one caller at a time
+	mu   sync.Mutex // one caller at a time
+	made bool       // by this process: what it takes of the disk is not asked again
 }
 
 func newBallast(ledger string, size int64) *ballast {
@@ -32,12 +33,14 @@ func (b *ballast) keep() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if info, err := os.Stat(b.path); err == nil && info.Size() >= b.size {
+	// A file of before may have become a hole on its way here, as cp makes them.
+	if info, err := os.Stat(b.path); err == nil && info.Size() >= b.size && (b.made || taken(info) >= b.size) {
 		return nil
 	}
 	if err := b.write(); err != nil {
 		return fmt.Errorf("ledger: reserve %d bytes in %s: %w", b.size, b.path, errors.Join(err, b.remove()))
 	}
+	b.made = true
 	return nil
 }
 

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -15,4 +16,12 @@ func reserve(f *os.File, size int64) error {
 		return fill(f, size)
 	}
 	return err
+}
+
+// taken is how much of the disk a file takes, in bytes: of a hole, nothing.
+func taken(info fs.FileInfo) int64 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return s.Blocks * 512
+	}
+	return info.Size()
 }

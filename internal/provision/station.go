@@ -270,7 +270,10 @@ func (st *Station) Provision(numbers ...int) int {
 }
 
 // Retry starts the slot's board once more after a fault that a retry may
-// mend. It resumes: a certificate on record is never issued twice.
+// mend. It resumes: a certificate on record is never issued twice. Where serials
+// are scanned and the slot's label is not known any more, since its port went away
+// meanwhile or the order was changed, the label is asked for first: the slot waits
+// for its scan.
 func (st *Station) Retry(number int) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -288,6 +291,12 @@ func (st *Station) Retry(number int) error {
 	}
 	if st.places() == 0 {
 		return fmt.Errorf("order %s is complete with its %d units", st.work.name(), st.work.quantity())
+	}
+	if s.scanned == "" && st.work.source == SerialScan {
+		s.view = SlotView{Slot: s.view.Slot, Port: s.view.Port, USB: s.view.USB, Step: -1}
+		st.settle(s)
+		st.notify(s, nil)
+		return nil
 	}
 	st.start(s, 0)
 	return nil

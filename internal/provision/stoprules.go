@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"provisioning.example/station/internal/ledger"
 	"provisioning.example/station/internal/record"
@@ -90,7 +91,7 @@ func sameSlot(ends []ending, limit int) (string, bool) {
 		}
 	}
 	s := streak(own)
-	if len(s) < limit || len(others) > 0 && len(streak(others)) == len(others) {
+	if len(s) < limit || len(others) > 0 && !slices.ContainsFunc(others, func(e ending) bool { return e.fault == "" }) {
 		return "", false
 	}
 	return fmt.Sprintf("%d boards in a row did not pass in slot %d, the last with %s", len(s), slot, s[0].fault), true

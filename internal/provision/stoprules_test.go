@@ -3,8 +3,11 @@
 package provision_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/provision"
@@ -97,6 +100,64 @@ func TestStopRulesOff(t *testing.T) {
 		}
 		if s := f.station.Snapshot(); s.Stopped != nil || s.Slots[0].Advice != nil || s.Slots[0].Attempt != 5 {
 			t.Errorf("stopped by %v, held by %v, attempt %d", s.Stopped, s.Slots[0].Advice, s.Slots[0].Attempt)
+		}
+	})
+}
+
+// TestStopRulesOneBoardAgain: a board that fails again and again elsewhere is no
+// board that passed there: the slot beside it is not held for it.
+func TestStopRulesOneBoardAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := automatic(t, 2, func(w *world) { w.auto, w.stop = false, provision.StopRules{InARow: 4, SameSlot: 3} })
+		defer f.close()
+		bad := board(t, 100, faultOf("bad-signature"))
+		for range 2 {
+			f.pull(2, true)
+			f.plug(2, bad)
+			f.station.Provision(2)
+			f.finish()
+		}
+		var n byte
+		f.play(&n, played{1, "entropy"}, played{1, "entropy"}, played{1, "entropy"})
+		if s := f.station.Snapshot(); code(s.Stopped) != "F-LINE-01" || s.Slots[0].Advice != nil {
+			t.Errorf("stopped by %v, slot 1 held by %v; four boards in two slots did not pass", s.Stopped, s.Slots[0].Advice)
+		}
+	})
+}
+
+// TestStopThatNeedsAPerson: what heals by itself does not take the place of a
+// stop that needs a person, and start the line behind everybody's back.
+func TestStopThatNeedsAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		release := make(chan struct{})
+		f := automatic(t, 2, func(w *world) {
+			w.auto, w.stop = false, provision.StopRules{InARow: 1}
+			w.fit = func() error {
+				if asked.Add(1) > 1 {
+					return nil
+				}
+				<-release
+				return errors.New("the disk is nearly full")
+			}
+		})
+		defer f.close()
+		f.plug(2, board(t, 2))
+		f.station.Provision(2)
+		synctest.Wait() // slot 2 asks for the disk
+		f.plug(1, board(t, 1, faultOf("entropy")))
+		f.station.Provision(1)
+		for f.station.Snapshot().Stopped == nil {
+			<-f.station.Changed()
+		}
+		close(release)
+		f.finish()
+		if v := f.want(2, provision.Fail); code(v.Fault) != "F-RECORD-03" {
+			t.Fatalf("slot 2 ended with %v", v.Fault)
+		}
+		<-time.After(time.Minute) // long enough for every healer
+		if s := f.station.Snapshot(); code(s.Stopped) != "F-LINE-01" {
+			t.Errorf("the line is stopped by %v: nobody has seen to it", s.Stopped)
 		}
 	})
 }

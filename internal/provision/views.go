@@ -95,10 +95,7 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 			v.Step = len(procedure()) - 1
 		}
 		if failed.Action == StopStation {
-			st.stopped = failed
-			if Heals(failed) {
-				st.healers.Go(func() { st.heal(failed) })
-			}
+			st.stop(failed)
 		}
 	}
 	s.cancel = nil
@@ -111,6 +108,19 @@ func (st *Station) showEnd(r *run, failed *Fault, seq int64) {
 		Entry: seq, CertSHA256: digestHex(r.cert), CertSerial: r.certSerial,
 		Duration: v.Elapsed, Attempt: r.attempt, Retries: r.tries(),
 	})
+}
+
+// stop stops the line. What heals by itself does not take the place of a stop that
+// needs a person: the line would go on although nobody has seen to it. st.mu is
+// held.
+func (st *Station) stop(why *Fault) {
+	if st.stopped != nil && !Heals(st.stopped) && Heals(why) {
+		return
+	}
+	st.stopped = why
+	if Heals(why) {
+		st.healers.Go(func() { st.heal(why) })
+	}
 }
 
 func entryNote(seq int64) string { return fmt.Sprintf("entry %d", seq) }

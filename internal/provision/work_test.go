@@ -241,6 +241,61 @@ func TestScannedOrder(t *testing.T) {
 	})
 }
 
+// TestRetryWithoutLabel: where serials are scanned, a board whose label was
+// forgotten meanwhile is not tried again under any other serial: its label is
+// asked for once more.
+func TestRetryWithoutLabel(t *testing.T) {
+	const scanned = "order = \"WO-1\"\nquantity = %d\nserial = \"scanned\"\n"
+	for name, forget := range map[string]func(*testing.T, *world){
+		"the order's file was changed": func(t *testing.T, w *world) {
+			w.finish()
+			if err := w.station.Take(t.Context(), orderOf(t, scanned, 5), nil); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the port went away and came back": func(t *testing.T, w *world) {
+			w.station.Detach(portName(1))
+			if slot := w.station.Attach(1, portName(1), ""); slot != 1 {
+				t.Fatalf("slot %d", slot)
+			}
+			w.finish()
+		},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			w := benchOf(t, 1, map[int]string{1: "wrong-type"}, func(w *world) { w.order = orderOf(t, scanned, 2) })
+			defer w.close()
+			again := func() {
+				if _, err := w.station.Scan("PC-0001"); err != nil {
+					t.Fatal(err)
+				}
+				if w.start(1) != 1 {
+					t.Fatal("the board was not started")
+				}
+			}
+			again()
+			forget(t, w)
+			if v := w.station.Snapshot().Slots[0]; v.State != provision.Fail {
+				t.Fatalf("slot 1 is %s", v.State)
+			}
+			if err := w.station.Retry(1); err != nil {
+				t.Fatal(err)
+			}
+			if v := w.station.Snapshot().Slots[0]; v.State != provision.Scan {
+				t.Errorf("slot 1 is %s, with serial %q", v.State, v.Serial)
+				w.finish()
+			} else {
+				again()
+				w.finish()
+			}
+			for _, b := range w.entries(uid1, record.KindEnd) {
+				if b.Serial != "PC-0001" {
+					t.Errorf("a run was recorded for serial %q", b.Serial)
+				}
+			}
+		})
+	}
+}
+
 // TestTakeRefused: the station goes on with the order it had.
 func TestTakeRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

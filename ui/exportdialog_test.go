@@ -118,6 +118,29 @@ func TestExportCancelled(t *testing.T) {
 	}
 }
 
+// TestCloseWhileExporting: the window is not gone before an export that it cuts
+// off has taken its half file away.
+func TestCloseWhileExporting(t *testing.T) {
+	b := newBench(t, 1)
+	b.made(1)
+	folder, whole := t.TempDir(), make(chan struct{})
+	b.exports(folder, func(ctx context.Context) error {
+		close(whole)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	b.key(fyne.KeyF8)
+	b.ui.prompt.(*form).confirm()
+	<-whole
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+		t.Fatalf("before: %v, %v", files, err)
+	}
+	b.ui.end()
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 0 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+}
+
 // TestScreensExport draws the form and what came of it.
 func TestScreensExport(t *testing.T) {
 	b := newBench(t, 2)

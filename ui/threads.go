@@ -28,7 +28,8 @@ type threads struct {
 	ctx   context.Context // ends with the window
 	do    func(func())    // runs on the drawing goroutine, some time later
 	queue chan func() func()
-	poke  chan struct{} // something to describe changed without the station
+	poke  chan struct{}  // something to describe changed without the station
+	apart sync.WaitGroup // what runs aside
 }
 
 func newThreads(ctx context.Context, do func(func())) *threads {
@@ -84,12 +85,16 @@ func (t *threads) serve() {
 // aside runs work at once on a goroutine of its own, and what it returns on
 // the drawing one.
 func (t *threads) aside(work func(context.Context) func()) {
-	go func() {
+	t.apart.Go(func() {
 		if then := work(t.ctx); then != nil && t.ctx.Err() == nil {
 			t.do(then)
 		}
-	}()
+	})
 }
+
+// ended waits, once the context has ended, for what runs aside: an export that
+// is cut off takes its half file away.
+func (t *threads) ended() { t.apart.Wait() }
 
 // follower redraws from one snapshot whenever the station changed, at most
 // once in a pace however much it changed, and in step with the clock while

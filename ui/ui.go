@@ -79,12 +79,19 @@ func New(a fyne.App, cfg Config) *UI {
 // Window is the station's only window.
 func (u *UI) Window() fyne.Window { return u.window }
 
-// ShowAndRun shows the window and returns when it was closed and every run
-// has come to its end.
+// ShowAndRun shows the window and returns when it was closed and everything
+// that was begun in it has come to its end.
 func (u *UI) ShowAndRun() {
 	u.start()
 	u.window.ShowAndRun()
+	u.end()
+}
+
+// end ends what the window began, once it is gone: who opened ledger and
+// station closes them next.
+func (u *UI) end() {
 	u.cancel()
+	u.threads.ended()
 }
 
 // Close ends the runs and the window without asking anybody, as a signal from

@@ -22,7 +22,7 @@ func newSelfcheck(g *globals) *cobra.Command {
 is kept for this: golden in station.toml names it, or the argument. The board is read
 back and compared with the ledger, proves its key, restarts and proves it again;
 nothing on it changes. How it went is in the ledger. With golden_every in station.toml
-no board is started when the last check that passed is older.`,
+no board is started when the last check is older, or did not pass.`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			b, err := openLedger(c.Context(), g)
 			if err != nil {
@@ -65,7 +65,7 @@ func (b *bench) selfcheck(c *cobra.Command, g *globals, serial, port string) err
 }
 
 // goldenFit refuses to start the line when the golden unit was not tried for too
-// long.
+// long, or did not pass when it was tried last.
 func (b *bench) goldenFit(ctx context.Context) error {
 	every, serial := time.Duration(b.home.cfg.GoldenEvery), b.home.cfg.Golden
 	if every == 0 || serial == "" {
@@ -75,14 +75,17 @@ func (b *bench) goldenFit(ctx context.Context) error {
 	if err != nil {
 		return unfit(err, "see: station ledger verify")
 	}
-	if time.Since(last) <= every {
+	switch {
+	case last.At.IsZero():
+		err = fmt.Errorf("the golden unit %s passed never, every %v is wanted", serial, every)
+	case !last.Passed:
+		err = fmt.Errorf("the golden unit %s did not pass at %s", serial, last.At.Local().Format(time.DateTime))
+	case time.Since(last.At) > every:
+		err = fmt.Errorf("the golden unit %s passed last at %s, every %v is wanted", serial, last.At.Local().Format(time.DateTime), every)
+	default:
 		return nil
 	}
-	when := "never"
-	if !last.IsZero() {
-		when = "last at " + last.Local().Format(time.DateTime)
-	}
-	return unfit(fmt.Errorf("the golden unit %s passed %s, every %v is wanted", serial, when, every), "plug it in and give: station selfcheck")
+	return unfit(err, "plug it in and give: station selfcheck")
 }
 
 func (c *homeConfig) goldenOK() bool {

@@ -31,6 +31,12 @@ func TestSelfcheck(t *testing.T) {
 		t.Error(out)
 	}
 	p.must(p.batchArgs(ports[1:])...)
-	p.sqlite("SELECT group_concat(outcome) FROM entry WHERE kind = 'selfcheck'", "failed,passed")
+	if code, _, _ := p.do("selfcheck", "--port", ports[1]); code != exitUnfit {
+		t.Errorf("another board: exit %d", code)
+	}
+	if code, _, errs := p.do(p.batchArgs(ports[1:])...); code != exitUnfit || !strings.Contains(errs, "golden unit "+golden+" did not pass at") {
+		t.Errorf("after a pass and a check that failed: exit %d, %s", code, errs)
+	}
+	p.sqlite("SELECT group_concat(outcome) FROM entry WHERE kind = 'selfcheck'", "failed,passed,failed")
 	p.content()
 }

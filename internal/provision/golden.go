@@ -109,19 +109,27 @@ func (g *golden) readBack(ctx context.Context) error {
 	return nil
 }
 
-// LastGolden tells when the golden unit passed last; the zero time: never.
-func LastGolden(ctx context.Context, r *reader.Reader, serial string) (time.Time, error) {
+// GoldenCheck is a check with the golden unit that is on record.
+type GoldenCheck struct {
+	At     time.Time
+	Passed bool
+}
+
+// LastGolden is the last check with a golden unit, however it ended; a zero time:
+// there was none.
+func LastGolden(ctx context.Context, r *reader.Reader, serial string) (GoldenCheck, error) {
 	for at, more := (reader.Cursor{}), true; more; {
-		page, next, older, err := r.Page(ctx, reader.Filter{Kinds: []string{record.KindSelfcheck}, Outcome: record.Passed}, at, reader.MaxPage)
+		page, next, older, err := r.Page(ctx, reader.Filter{Kinds: []string{record.KindSelfcheck}}, at, reader.MaxPage)
 		if err != nil {
-			return time.Time{}, err
+			return GoldenCheck{}, err
 		}
 		for _, e := range page {
 			if e.Body.What == GoldenWhat+" "+serial {
-				return record.ParseTime(e.Body.Time)
+				when, err := record.ParseTime(e.Body.Time)
+				return GoldenCheck{when, e.Body.Outcome == record.Passed}, err
 			}
 		}
 		at, more = next, older
 	}
-	return time.Time{}, nil
+	return GoldenCheck{}, nil
 }

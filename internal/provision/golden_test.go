@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 		wantOutcome(t, w.run()[1], record.Passed, "")
 		b := w.boards[portName(1)]
 		spki, chain := string(b.SPKI()), string(b.Chain())
-		if last, err := provision.LastGolden(t.Context(), w.reader, uid1); err != nil || !last.IsZero() {
+		if last, err := provision.LastGolden(t.Context(), w.reader, uid1); err != nil || !last.At.IsZero() || last.Passed {
 			t.Errorf("never checked: %v, %v", last, err)
 		}
 		for range 2 {
@@ -36,13 +36,16 @@ func TestGolden(t *testing.T) {
 			t.Error("the check changed the board")
 		}
 		last, err := provision.LastGolden(t.Context(), w.reader, uid1)
-		if err != nil || time.Since(last) > time.Minute {
+		if err != nil || !last.Passed || time.Since(last.At) > time.Minute {
 			t.Errorf("checked at %v, %v", last, err)
 		}
 		b.Close()
 		w.boards[portName(1)] = board(t, 2)
 		if _, err := w.desk().Golden(t.Context(), named(uid1), w.lineTo(1)); !errors.Is(err, provision.ErrGolden) {
 			t.Errorf("with another board: %v", err)
+		}
+		if last, err := provision.LastGolden(t.Context(), w.reader, uid1); err != nil || last.Passed {
+			t.Errorf("after a check that failed: %+v, %v", last, err)
 		}
 		w.boards[portName(1)].Close()
 		w.boards[portName(1)] = nil

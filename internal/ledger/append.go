@@ -67,6 +67,11 @@ func (l *Ledger) encode(b Batch) ([]line, error) {
 	if len(b.Bodies) == 0 || len(b.Bodies) > maxBatch || len(b.Blobs) > maxBatch {
 		return nil, fmt.Errorf("ledger: batch of %d entries and %d blobs, allowed are 1 to %d entries and at most %d blobs", len(b.Bodies), len(b.Blobs), maxBatch, maxBatch)
 	}
+	return l.encodeAll(b)
+}
+
+// encodeAll is encode for any number of bodies: nobody waits for the writer while an epoch begins.
+func (l *Ledger) encodeAll(b Batch) ([]line, error) {
 	for _, blob := range b.Blobs {
 		if len(blob) == 0 || len(blob) > maxBlob {
 			return nil, fmt.Errorf("ledger: blob of %d bytes, allowed are 1 to %d", len(blob), maxBlob)

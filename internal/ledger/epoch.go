@@ -104,7 +104,7 @@ func (l *Ledger) begin(ctx context.Context, path string, first Batch) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	first.Bodies = append(first.Bodies, seal...)
-	lines, err := l.encode(first)
+	lines, err := l.encodeAll(first)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package ledger_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,5 +122,38 @@ func TestRestoredEpoch(t *testing.T) {
 	}
 	if second, err := l.Reader().Entry(t.Context(), 2, 2); err != nil || second.Body.What != "what was lost" {
 		t.Errorf("%+v, %v", second.Body, err)
+	}
+}
+
+// TestRestoredEpochHoldsMuch: what lost entries took is more than fits into a
+// batch of the line, and stays taken all the same.
+func TestRestoredEpochHoldsMuch(t *testing.T) {
+	c := create(t)
+	l := open(t, c)
+	appendTo(t, l, bodies(stop("one")))
+	if err := errors.Join(l.Cover(t.Context(), 1), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	n := next(t, c)
+	b := handover("the newest copy")
+	b.Kind = record.KindRestored
+	var held ledger.Batch
+	for i := range 1000 {
+		e := body(record.KindImport)
+		e.What, e.FileDigest, e.Model, e.UID, e.Serial = "unit of lost entries", strings.Repeat("cd", 32), "gw-2", fmt.Sprintf("%08x", i), fmt.Sprintf("SN-%d", i)
+		e.Claims = []record.Claim{{Kind: record.ClaimSerial, Value: e.Serial}}
+		held.Bodies = append(held.Bodies, e)
+	}
+	if err := ledger.NextEpoch(t.Context(), n, b, held); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, n)
+	if size, covered := l.Size(); size != 1001 || covered != size {
+		t.Errorf("%d entries, %d covered", size, covered)
+	}
+	for _, i := range []int{0, 63, 64, 999} {
+		if e, err := l.Reader().Held(t.Context(), record.Claim{Kind: record.ClaimSerial, Value: fmt.Sprintf("SN-%d", i)}); err != nil || e.Body.UID != fmt.Sprintf("%08x", i) {
+			t.Errorf("SN-%d: %+v, %v", i, e.Body, err)
+		}
 	}
 }

@@ -110,6 +110,11 @@ func TestRestore(t *testing.T) {
 	}
 	p.refused("--known", p.restoreArgs(made[0], "--accept-loss", "--known", p.path("b.tlog-proof"))...)
 	p.refused("--known", p.restoreArgs(made[0], "--accept-loss", "--known", p.path("pin"))...)
+	foreign := newPlant(t, posixProduct)
+	foreign.must("ledger", "export", "--format", "bundle", "--out", foreign.path("other.bundle"))
+	for _, other := range []string{foreign.path("other.bundle"), foreign.path("home/ledger/ledger.db")} {
+		p.refused("another ledger", p.restoreArgs(made[0], "--accept-loss", "--known", other)...)
+	}
 	if names, err := os.ReadDir(p.path("home/ledger")); err != nil || len(names) != 0 || exists(p.path("home/handover.toml")) {
 		t.Errorf("refused, and there is %v, %v", names, err)
 	}

@@ -242,6 +242,32 @@ func (l *loss) beyond(ctx context.Context, r *reader.Reader, w witness, key *rec
 	return nil
 }
 
+// related is beyond for a witness that somebody brought: it begins as the copy
+// does, or nothing in it was ever in this ledger.
+func (l *loss) related(ctx context.Context, r *reader.Reader, w witness, key *record.Verifier) error {
+	mine, err := firstLeaf(ctx, r)
+	if err != nil {
+		return err
+	}
+	theirs, err := firstLeaf(ctx, w)
+	if err != nil {
+		return err
+	}
+	if mine != theirs {
+		return errors.New("it is of another ledger")
+	}
+	return l.beyond(ctx, r, w, key)
+}
+
+// firstLeaf is the hash of the first entry of a ledger; of one without entries
+// it is zero.
+func firstLeaf(ctx context.Context, w witness) (leaf [32]byte, err error) {
+	for e, err := range w.Raw(ctx, 0, 0) {
+		return record.Leaf(e.Raw), err
+	}
+	return leaf, nil
+}
+
 // tell keeps what a lost entry says of units.
 func (l *loss) tell(e record.Entry) {
 	b, err := record.Decode(e.Raw)
@@ -285,12 +311,12 @@ func (l *loss) known(ctx context.Context, r *reader.Reader, key *record.Verifier
 	case bytes.HasPrefix(head, []byte("PK")):
 		b, openErr := bundle.Open(ctx, name)
 		if err = openErr; err == nil {
-			err = errors.Join(l.beyond(ctx, r, b, key), b.Close())
+			err = errors.Join(l.related(ctx, r, b, key), b.Close())
 		}
 	case bytes.HasPrefix(head, []byte("SQLite format 3")):
 		p, openErr := reader.Open(ctx, name)
 		if err = openErr; err == nil {
-			err = errors.Join(l.beyond(ctx, r, p, key), p.Close())
+			err = errors.Join(l.related(ctx, r, p, key), p.Close())
 		}
 	default:
 		err = l.proof(ctx, r, key, name)

@@ -23,6 +23,9 @@ func (b *bench) windowDesk() (ui.Desk, error) {
 	if err != nil {
 		return d, usage(err, "mend the register, or bring it back from a backup")
 	}
+	if err := missingOperators(b.home.ledgerPath(), people); err != nil {
+		return d, err // it was there when this person signed in
+	}
 	if people.Empty() || b.role != operator.Technician {
 		d.QA = provision.NewQA(b.desk(), people)
 	}

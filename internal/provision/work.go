@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 
+	"provisioning.example/station/internal/filter"
+	"provisioning.example/station/internal/ledger/reader"
 	"provisioning.example/station/internal/order"
 )
 
@@ -145,10 +147,12 @@ func (st *Station) countPass(r *run) {
 // nextNumber is the serial of a range for the run's board: the one it had
 // before, else the one behind the last that is on record, for whatever order, or
 // that another run holds. A number is given to one board and never to another,
-// not even when the first one did not pass.
+// not even when the first one did not pass; one that another station has used is
+// passed over.
 func (r *run) nextNumber(ctx context.Context) (string, error) {
 	numbers := r.work.order.Numbers()
-	if _, has := numbers.Index(r.history.given); has {
+	elsewhere := func(serial string) bool { return r.notElsewhere(filter.Serial, serial, "F-CONNECT-21") != nil }
+	if _, has := numbers.Index(r.history.given); has && !elsewhere(r.history.given) {
 		return r.history.given, nil
 	}
 	last, found, err := r.st.cfg.Reader.LastSerial(ctx, numbers.Prefix(), numbers.Digits(), numbers.First(), numbers.Last())
@@ -160,7 +164,17 @@ func (r *run) nextNumber(ctx context.Context) (string, error) {
 		next = n + 1
 	}
 	for ; next < numbers.Len(); next++ {
-		if serial := numbers.At(next); r.st.bring(r, broughtSerial+serial) == nil {
+		serial := numbers.At(next)
+		if elsewhere(serial) || r.st.bring(r, broughtSerial+serial) != nil {
+			continue
+		}
+		// A run that held this number may have ended since the ledger was read
+		// above: then the number is on record now.
+		entries, err := r.st.cfg.Reader.EntriesOf(ctx, reader.Query{Serial: serial})
+		if err != nil {
+			return "", &fault{"F-RECORD-04", fmt.Errorf("look for number %s: %w", serial, err)}
+		}
+		if len(entries) == 0 {
 			return serial, nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"provisioning.example/station/internal/filter"
 	"provisioning.example/station/internal/order"
 	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
@@ -182,6 +183,39 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("after rework: %+v", r)
 		}
 		w.wantValid()
+	})
+}
+
+// TestNumbersUsedElsewhere: numbers that another station has used are passed over,
+// and a board that got one of them before gets another.
+func TestNumbersUsedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := benchOf(t, 2, map[int]string{1: "wrong-type"}, func(w *world) { w.order = orderOf(t, numbered, "WO-1") })
+		defer w.close()
+		w.start(1)
+		first := w.finish()[1]
+		if first.Serial != "PC-0098" || first.Outcome == record.Passed {
+			t.Fatalf("%+v", first)
+		}
+		var b filter.Builder
+		for _, used := range []string{"PC-0098", "PC-0099", "PC-0101"} {
+			b.Add(filter.Serial, used)
+		}
+		set, err := b.Set("plant/other/3", 17)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.elsewhere = []*filter.Set{set}
+		w.restart()
+		for slot, want := range []string{1: "PC-0100", 2: "PC-0102"} {
+			if want == "" {
+				continue
+			}
+			w.start(slot)
+			if r := w.finish()[slot]; r.Serial != want || code(r.Fault) == "F-CONNECT-21" {
+				t.Errorf("slot %d is %q (%v), want %q", slot, r.Serial, r.Fault, want)
+			}
+		}
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -107,19 +108,30 @@ const maxLabelLine = 4096
 // scanLines takes each line as a scanned label; what is refused is told, and the
 // next line is waited for.
 func scanLines(ctx context.Context, in io.Reader, st *provision.Station, people io.Writer) {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 0, maxLabelLine), maxLabelLine)
-	for ctx.Err() == nil && lines.Scan() {
-		if lines.Text() == "" {
-			continue
+	lines := bufio.NewReaderSize(in, maxLabelLine)
+	for ctx.Err() == nil {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = lines.ReadSlice('\n')
+			}
+			fmt.Fprintf(people, "refused: a line of more than %d bytes is no label\n", maxLabelLine)
+		} else if label := strings.TrimSpace(string(line)); label != "" {
+			scanLine(label, st, people)
 		}
-		slot, err := st.Scan(lines.Text())
 		if err != nil {
-			fmt.Fprintf(people, "refused: %s\n", oneLine(err.Error()))
-			continue
+			return // the input ended
 		}
-		fmt.Fprintf(people, "slot %d has its label\n", slot)
 	}
+}
+
+func scanLine(label string, st *provision.Station, people io.Writer) {
+	slot, err := st.Scan(label)
+	if err != nil {
+		fmt.Fprintf(people, "refused: %s\n", oneLine(err.Error()))
+		return
+	}
+	fmt.Fprintf(people, "slot %d has its label\n", slot)
 }
 
 // reporter tells each result as it comes, for as long as it takes: a reader that

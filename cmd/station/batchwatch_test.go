@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
@@ -75,12 +76,38 @@ func TestBatchWatch(t *testing.T) {
 	p.content()
 }
 
+// TestBatchWatchManifest: an order that is copied before what belongs to it is
+// taken over as soon as all of it is there.
+func TestBatchWatchManifest(t *testing.T) {
+	p := newPlant(t, posixProduct+"usb = [\"0403:6001\"]\n")
+	write := func(list string) {
+		p.write("home/orders/WO-1.toml", fmt.Sprintf("order = \"WO-1\"\nproduct = \"gw\"\nquantity = 1\nserial = \"manifest\"\nmanifest = \"u.csv\"\nmanifest_sha256 = \"%x\"\n", sha256.Sum256([]byte(list))))
+	}
+	const before, after = "serial\nA1\n", "serial\nA1\nA2\n"
+	p.write("home/orders/u.csv", before)
+	write(before)
+	k, _ := p.watching(newSockets(t), "--order", "WO-1")
+	p.until("the order is on record", func() bool { return p.count(record.KindOrder) == 1 })
+	write(after)
+	p.says("u.csv is not the manifest that order WO-1 names")
+	p.write("home/orders/u.csv", after)
+	p.until("the change is on record", func() bool { return p.count(record.KindOrder) == 2 })
+	if err := k.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	k.wants(fields{"event": "summary", "passed": 0})
+	k.ends(exitInterrupted, nil)
+	p.content()
+}
+
 // TestBatchWatchScan: labels come from standard input, as a scanner types them.
 func TestBatchWatchScan(t *testing.T) {
 	p := newPlant(t, posixProduct+"usb = [\"0403:6001\"]\nserial = \"scan\"\n")
 	agents := p.agents(1)
 	s := newSockets(t)
 	k, labels := p.watching(s)
+	fmt.Fprintln(labels, strings.Repeat("x", 2*maxLabelLine+1))
+	p.says("refused: a line of more than 4096 bytes is no label")
 	fmt.Fprintln(labels, "SN-1")
 	p.says("refused: no board waits for a label")
 	s.in("ttyUSB0", "1-1.1:1.0", agents[0])

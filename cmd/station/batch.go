@@ -144,6 +144,11 @@ func runBatch(ctx context.Context, c *cobra.Command, g *globals, b *bench, board
 		st.Attach(n, seats.taken[n].name, seats.taken[n].usb)
 	}
 	if n := st.Provision(); n < len(boards) {
+		// Runs that began come to their end first: they use the ledger.
+		if err := st.Stop(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+		show.close()
 		return usage(fmt.Errorf("%d of %d boards could not be started", len(boards)-n, len(boards)), "see: station doctor")
 	}
 	// A signal stops the runs at their next commit point; each still records

@@ -249,6 +249,9 @@ func demoRun(c *cobra.Command, g *globals, f demoFlags, b *bench, boards map[str
 		cfg.Slots = len(ports)
 		err = openWindow(ctx, b, f.window, cfg, fixed(ports))
 	} else {
+		if q := cfg.Order.Quantity(); q > 0 {
+			ports = ports[:min(len(ports), q)]
+		}
 		err = runBatch(ctx, c, g, b, ports, cfg)
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -45,3 +45,17 @@ func TestTraining(t *testing.T) {
 		t.Error("training changed the station's ledger")
 	}
 }
+
+// TestTrainingSmallOrder: with more boards than the order wants, as many are
+// practised with as it wants.
+func TestTrainingSmallOrder(t *testing.T) {
+	p := newPlant(t, posixProduct)
+	p.must("order", "import", p.order3(t))
+	code, out, errs := p.do("training", "--headless", "--json", "--boards", "5", "--order", "WO-7", "--dir", p.path("practice"))
+	if _, sum := events(t, out); code != exitPassed || sum.Passed != 3 {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	if out := p.must("--home", p.path("practice/home"), "ledger", "list", "--json"); strings.Count(out, "\n") != 3 {
+		t.Errorf("ends on record:\n%s", out)
+	}
+}

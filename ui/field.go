@@ -213,7 +213,11 @@ func (f *field) TypedRune(r rune) {
 func (f *field) TypedKey(key *fyne.KeyEvent) {
 	switch key.Name {
 	case fyne.KeyReturn, fyne.KeyEnter, fyne.KeyTab:
-		f.onSubmit(strings.TrimSpace(string(f.text)))
+		text := ""
+		if !f.secret { // who wants that takes it; a copy of it here, nobody could wipe
+			text = strings.TrimSpace(string(f.text))
+		}
+		f.onSubmit(text)
 	case fyne.KeyBackspace, fyne.KeyDelete:
 		if f.fresh = false; f.fixed {
 			return

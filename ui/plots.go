@@ -50,6 +50,8 @@ type plotsPanel struct {
 	at      int    // of plotKinds
 	figures *figures.Figures
 	stop    context.CancelFunc // of the count
+	saving  bool               // a picture is on its way to the disk
+	aside   func(func(context.Context) func())
 	gone    func()
 	changed func()
 }
@@ -66,7 +68,7 @@ func (u *UI) openPlots() {
 	scope := provision.Scope{Order: w.Order, Since: w.From, Until: w.To}
 	ctx, stop := context.WithCancel(u.threads.ctx)
 	q := newPlotsPanel(u.palette, u.window.Canvas(), scope, u.cfg.Folder)
-	q.stop, q.changed, q.file.onShortcut = stop, u.threads.changed, u.shortcut
+	q.stop, q.aside, q.changed, q.file.onShortcut = stop, u.threads.aside, u.threads.changed, u.shortcut
 	q.gone = func() {
 		u.prompt = nil
 		u.refocus()
@@ -255,15 +257,25 @@ func (q *plotsPanel) picture() image.Image {
 	return picture(kind.title(q.figures), q.summary(), kind.plot(q.figures), kind.legend)
 }
 
-// confirm saves the plot that is shown as a picture.
+// confirm saves the plot that is shown as a picture. No window waits for a disk.
 func (q *plotsPanel) confirm() {
-	if q.figures == nil {
+	if q.figures == nil || q.saving {
 		return
 	}
+	q.saving = true
+	q.say("Saving"+ellipsis, q.palette.soft)
 	path, err := filepath.Abs(q.file.content())
-	if err == nil {
-		err = savePNG(path, q.picture())
-	}
+	drawn := q.picture()
+	q.aside(func(context.Context) func() {
+		if err == nil {
+			err = savePNG(path, drawn)
+		}
+		return func() { q.saved(path, err) }
+	})
+}
+
+func (q *plotsPanel) saved(path string, err error) {
+	q.saving = false
 	if err != nil {
 		q.say("Not saved: "+err.Error(), q.palette.bad)
 		return

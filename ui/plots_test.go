@@ -45,14 +45,13 @@ func TestPlots(t *testing.T) {
 	for range plotKinds {
 		path := q.file.content()
 		saved[path] = true
-		b.key(fyne.KeyReturn)
-		if !strings.HasPrefix(q.numbers.full, "Saved: "+path) {
-			t.Fatalf("%q", q.numbers.full)
+		b.key(fyne.KeyReturn, fyne.KeyReturn)
+		if !strings.HasPrefix(q.numbers.full, "Saving") {
+			t.Errorf("the window waits for the disk: %q", q.numbers.full)
 		}
+		b.until("the picture", func(description) bool { return strings.HasPrefix(q.numbers.full, "Saved: "+path) })
 		b.key(fyne.KeyReturn)
-		if !strings.Contains(q.numbers.full, "is there already") {
-			t.Errorf("a second time: %q", q.numbers.full)
-		}
+		b.until("a second time, the refusal", func(description) bool { return strings.Contains(q.numbers.full, "is there already") })
 		wantDrawing(t, path)
 		b.key(fyne.KeyPageDown)
 	}
@@ -61,9 +60,7 @@ func TestPlots(t *testing.T) {
 	}
 	q.file.setText(filepath.Join(b.ui.cfg.Folder, "nowhere", "x.png"))
 	b.key(fyne.KeyReturn)
-	if !strings.HasPrefix(q.numbers.full, "Not saved: ") {
-		t.Errorf("%q", q.numbers.full)
-	}
+	b.until("the refusal", func(description) bool { return strings.HasPrefix(q.numbers.full, "Not saved: ") })
 	b.key(fyne.KeyEscape)
 	if b.ui.prompt != nil {
 		t.Error("Escape does not leave the plots")

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/test"
+
 	"provisioning.example/station/internal/provision"
 )
 
@@ -165,4 +168,23 @@ func TestOrdersAreKept(t *testing.T) {
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// A secret goes nowhere but to who takes it out of its field: Enter makes no
+// copy of it that nobody wipes.
+func TestSecretIsNotHandedOn(t *testing.T) {
+	test.NewTempApp(t)
+	for secret, want := range map[bool]string{true: "", false: "770215"} {
+		f := newField(darkPalette(), "")
+		f.secret = secret
+		told := "nothing was told"
+		f.onSubmit = func(text string) { told = text }
+		for _, r := range "770215" {
+			f.TypedRune(r)
+		}
+		f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+		if got := string(f.takeSecret()); told != want || got != "770215" {
+			t.Errorf("secret %v: told %q, taken %q", secret, told, got)
+		}
+	}
 }

@@ -133,3 +133,29 @@ func TestLabelSettings(t *testing.T) {
 		t.Errorf("%d runs began", n)
 	}
 }
+
+// TestLabelRead: a label is good for as long as what it says holds: a unit that passed
+// again has it still, one that was scrapped has not.
+func TestLabelRead(t *testing.T) {
+	p := newPlant(t, posixProduct)
+	ports := p.agents(1)
+	units, _ := p.batchOf(ports)
+	serial := units[0].Serial
+	out := p.must("label", "preview", serial, "-o", p.path("label.png"))
+	_, witness, _ := strings.Cut(strings.TrimSpace(out), "witness ")
+	read := func() (int, string) {
+		code, out, errs := p.do("label", "read", serial+" "+witness)
+		return code, out + errs
+	}
+	if code, said := read(); code != exitPassed || !strings.Contains(said, "genuine: unit "+serial+" passed") {
+		t.Errorf("exit %d, %s", code, said)
+	}
+	p.batchOf(ports)
+	if code, said := read(); code != exitPassed {
+		t.Errorf("after another pass: exit %d, %s", code, said)
+	}
+	p.must("scrap", serial, "--reason", "superseded", "--approver", "qa-1")
+	if code, said := read(); code != exitUnits || !strings.Contains(said, "genuine, but no longer true: the certificate of unit \""+serial+"\" was revoked since") {
+		t.Errorf("after it was scrapped: exit %d, %s", code, said)
+	}
+}

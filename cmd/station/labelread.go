@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"provisioning.example/station/internal/label"
 	"provisioning.example/station/internal/ledger/reader"
+	"provisioning.example/station/internal/provision"
 	"provisioning.example/station/internal/record"
 )
 
@@ -17,7 +20,8 @@ func newLabelRead(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use: "read TEXT", Short: "is this label, as a scanner reads it, of this ledger?", Args: cobra.ExactArgs(1),
 		Long: `read takes what a scanner reads from a label's code, "SERIAL WITNESS", and holds it
-against the ledger: the entry, the unit, and the tree that the witness names.`,
+against the ledger: the entry, the unit, the tree that the witness names, and whether
+what the label says still holds.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			at := strings.LastIndexByte(args[0], ' ')
 			serial := args[0][:max(at, 0)]
@@ -38,10 +42,37 @@ against the ledger: the entry, the unit, and the tree that the witness names.`,
 			if err != nil {
 				return err
 			}
+			if err := labelSince(c.Context(), r, e); err != nil {
+				return err
+			}
 			fmt.Fprintf(c.OutOrStdout(), "genuine: unit %s %s, entry %d of %s, %s\n", e.Body.Serial, e.Body.Outcome, e.Seq, w.Origin, e.Body.Time)
 			return nil
 		},
 	}
+}
+
+// labelSince refuses a label that the ledger made, and that is not true any more:
+// its unit went to rework, was scrapped or did not pass again. A label of a unit that
+// passed once more is as good as the newer one.
+func labelSince(ctx context.Context, r *reader.Reader, e record.Entry) error {
+	since := provision.StillTrue(ctx, r, e)
+	refused := (*label.RefusedError)(nil)
+	switch {
+	case since == nil:
+		return nil
+	case !errors.As(since, &refused):
+		return unfit(since, "see: station ledger verify")
+	}
+	newest, err := provision.EndOf(ctx, r, e.Body.UID)
+	if err != nil {
+		return noLabel(err)
+	}
+	if later := provision.StillTrue(ctx, r, newest); later != nil {
+		since = later
+	} else if newest.Body.Outcome == e.Body.Outcome && newest.Body.Serial == e.Body.Serial {
+		return nil
+	}
+	return exit(exitUnits, fmt.Errorf("the label is genuine, but no longer true: %w", since), "see its history with: station unit SERIAL")
 }
 
 // judgeLabel holds a witness against the ledger: its tree must be the ledger's at

@@ -61,7 +61,7 @@ func LabelOf(ctx context.Context, r *reader.Reader, t LabelTemplates, epoch int,
 	if u.Template, err = t.of(e.Body); err != nil {
 		return UnitLabel{}, err
 	}
-	if err := stillTrue(ctx, r, e); err != nil {
+	if err := StillTrue(ctx, r, e); err != nil {
 		return UnitLabel{}, err
 	}
 	if u.Witness, err = witnessOf(ctx, r, e); err != nil {
@@ -96,9 +96,9 @@ func (t LabelTemplates) of(b record.Body) (*label.Template, error) {
 	return chosen, nil
 }
 
-// stillTrue refuses an end after which the ledger says something else of the
-// same board.
-func stillTrue(ctx context.Context, r *reader.Reader, e record.Entry) error {
+// StillTrue refuses, with a *label.RefusedError, an end after which the ledger says
+// something else of the same board.
+func StillTrue(ctx context.Context, r *reader.Reader, e record.Entry) error {
 	if e.Body.UID == "" {
 		return nil // the board never said who it is
 	}

@@ -139,11 +139,16 @@ func TestOrderRefused(t *testing.T) {
 	if len(units) != 1 || units[0].Serial != "A-1" {
 		t.Errorf("%+v", units)
 	}
+	p.write("stick/list.csv", "serial\nB-1\n")
+	other := p.order("WO-9", "quantity = 1\n"+fmt.Sprintf(manifest, fmt.Sprintf("%x", sha256.Sum256([]byte("serial\nB-1\n")))))
+	refused("order WO-8 has another manifest that is called list.csv", "order", "import", other)
 	p.must("order", "export", "WO-8", "--out", p.dir)
 	if p.read("WO-8.toml") != p.read("stick/WO-8.toml") || p.read("list.csv") != list || !exists(p.path("WO-8.toml.sig")) {
 		t.Error("what was exported is not what was imported")
 	}
 	refused("is there already", "order", "export", "WO-8", "--out", p.dir)
+	p.must("order", "close", "WO-8")
+	p.must("order", "import", other)
 	p.content()
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -78,6 +79,9 @@ func (b *bench) importOrder(c *cobra.Command, g *globals, f *orderFile) error {
 	if found && e.Body.Action == "closed" {
 		return usage(fmt.Errorf("order %s was closed at %s", f.Name(), e.Body.Time), "the office makes another order for more units")
 	}
+	if err := b.ownManifest(ctx, f); err != nil {
+		return err
+	}
 	if !found || e.Body.FileDigest != f.Digest() {
 		if err := b.note(ctx, f.entry("imported", product), f.Text()); err != nil {
 			return err
@@ -90,6 +94,34 @@ func (b *bench) importOrder(c *cobra.Command, g *globals, f *orderFile) error {
 		return printJSON(c, map[string]any{"event": "imported", "order": f.Name(), "product": f.Product(), "quantity": f.Quantity(), "sha256": f.Digest()})
 	}
 	fmt.Fprintf(c.OutOrStdout(), "imported order %s: %d of %s\nnext: station batch --order %s\n", f.Name(), f.Quantity(), f.Product(), f.Name())
+	return nil
+}
+
+// ownManifest refuses an order whose manifest would take the place of another
+// order's, of the same name: that order could be built no more.
+func (b *bench) ownManifest(ctx context.Context, f *orderFile) error {
+	raw, _, err := f.manifest()
+	if raw == nil || err != nil {
+		return err
+	}
+	paths, err := filepath.Glob(b.home.path("orders", "*.toml"))
+	if err != nil {
+		return usage(err, "the home must have a name without jokers")
+	}
+	for _, path := range paths {
+		other, err := b.home.loadOrder(path)
+		if err != nil || other.Name() == f.Name() || other.Manifest() != f.Manifest() || other.Holds(raw) == nil {
+			continue // a broken order is no worse for it
+		}
+		e, found, err := b.reader.OrderEntry(ctx, other.Name())
+		if err != nil {
+			return unfit(err, "see: station ledger verify")
+		}
+		if !found || e.Body.Action != "closed" {
+			return usage(fmt.Errorf("order %s has another manifest that is called %s", other.Name(), f.Manifest()),
+				"the office gives each order's manifest a name of its own; or close that order: station order close "+other.Name())
+		}
+	}
 	return nil
 }
 

@@ -312,6 +312,8 @@ static enum image_rc append(struct enr_images *im, const struct enr_value *data,
 {
 	size_t n = data->len;
 
+	if (!is_free(im))
+		return IMAGE_NO_FREE_SLOT; // what has arrived was marked meanwhile
 	if (n > im->len - im->got)
 		return IMAGE_OVERRUN;
 	if (n < im->len - im->got)

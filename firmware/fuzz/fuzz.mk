@@ -3,7 +3,8 @@
 # UndefinedBehaviorSanitizer. Part of ../Makefile.
 #   make fuzz               every target, its fixed number of executions
 #   make fuzz-NAME RUNS=N   one of them; -1: until it finds something
-# Every run has the same seed and the same corpus. What makes a target fail is left
+# Every run has the same seed, the same corpus and, where the system allows it, the
+# same addresses, which libFuzzer mixes into its inputs. What makes a target fail is left
 # in $(OUT)/fuzz/NAME-crash-...
 
 # Executions of each target. docs/fuzzing.md has the same numbers.
@@ -15,6 +16,8 @@ FUZZ_FLAGS := $(OPTIMISE) $(SANITIZE)
 FUZZ_KEY := $(shell { $(FUZZ_CC) --version 2>&1; echo $(FUZZ_FLAGS) $(MB_FILES); cat crypto/mbedtls_options.h; } | cksum | cut -d' ' -f1)
 FUZZ_LIB := $(CACHE)/fuzz-$(FUZZ_KEY)/libmbedtls.a
 FUZZ_OBJECTS := $(patsubst %.c,$(OUT)/fuzz/%.o,$(CORE) $(BACKEND_SOURCES) test/board.c test/ask.c test/vector.c fuzz/fuzz.c)
+
+FUZZ_STILL := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 runs = $(or $(RUNS),$(word 2,$(subst :, ,$(filter $(1):%,$(FUZZ_RUNS)))))
 
@@ -29,7 +32,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(OUT)/fuzz/%
 	@rm -rf $(OUT)/fuzz/found/$*
 	@mkdir -p $(OUT)/fuzz/found/$*
 	@echo "fuzz $*: $(call runs,$*) executions"
-	@FUZZ_VECTORS=../testdata/vectors ./$(OUT)/fuzz/$* -runs=$(call runs,$*) -seed=1 -reload=0 -max_len=4096 \
+	@FUZZ_VECTORS=../testdata/vectors $(FUZZ_STILL) ./$(OUT)/fuzz/$* -runs=$(call runs,$*) -seed=1 -reload=0 -max_len=4096 \
 		-timeout=20 -artifact_prefix=$(OUT)/fuzz/$*- $(OUT)/fuzz/found/$* fuzz/corpus/$* \
 		>$(OUT)/fuzz/$*.log 2>&1 || { tail -n 60 $(OUT)/fuzz/$*.log; exit 1; }
 

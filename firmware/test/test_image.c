@@ -284,6 +284,10 @@ void test_image_offsets(void)
 	CHECK(send_chunk(&r, 0, head, IMAGE, none) == 96 && r.slots.erased == 4, "one without a digest");
 	CHECK(send_chunk(&r, 0, head, IMAGE, none) == 96 && r.slots.erased == 5, "is not resumed");
 	CHECK(send_part(&r, 0, 200) == 192, "begin");
+	r.slots.flags |= ENR_IMAGE_PENDING;
+	CHECK(send_part(&r, 192, 64) == -9, "it goes on over what is about to start");
+	r.slots.flags = ENR_IMAGE_CONFIRMED;
+	CHECK(send_part(&r, 192, 64) == 256, "goes on");
 	r.images = (struct enr_images){.port = &r.port}; // the power was cut
 	CHECK(send_part(&r, 192, 64) == 0, "an upload that RAM has lost");
 	upload_all(&r);

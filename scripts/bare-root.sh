@@ -179,7 +179,12 @@ enter_root() {
 # readme GOAL prints the command as the README prints it.
 readme() {
   local line
-  line=$(sed -n '/^```sh$/,/^```$/p' "$root/root/station/README.md" | grep -m1 -E "^make $1( |\$)") ||
+  # One program: in a pipe, the one before a grep that stops early may fail.
+  line=$(awk -v goal="make $1" '
+    /^```sh$/ { code = 1 }
+    /^```$/ { code = 0 }
+    code && ($0 == goal || index($0, goal " ") == 1) { print; found = 1; exit }
+    END { exit !found }' "$root/root/station/README.md") ||
     die "the README prints no command \"make $1\""
   echo "${line%%#*}"
 }

@@ -46,6 +46,7 @@ openbox             test             a window manager for that display
 imagemagick         test             takes the picture of the window
 zbar-tools          test             reads the QR codes of labels back
 dmtx-utils          test             reads their DataMatrix codes back
+g++                 test             compiles the exported C header as Arduino does
 libgl1-mesa-dri     demo,test        draws the window without a graphics card
 '
 
